@@ -1,0 +1,34 @@
+// Package grant decides what a task may do. It is pure: no clock, no store, no
+// network, and everything in it narrows. A zero value grants nothing.
+package grant
+
+import "time"
+
+// Grant is what a task may do. Every part must match a call; an empty part matches
+// none.
+type Grant struct {
+	// ID is a UUID given when the task is minted.
+	ID        string
+	Connector string
+	// Revision is the connector's revision on which the task runs.
+	Revision int64
+	// Tools are names, or patterns ("contacts.*") until the grant is minted.
+	Tools       []string
+	MaxSeverity Severity
+	Resources   []Pattern
+	Limits      Limits
+	// ExpiresAt is the grant's own end; zero means with the task.
+	ExpiresAt time.Time
+}
+
+// Limits bound what a grant may consume; zero means not limited.
+type Limits struct {
+	Calls    int64 `json:"calls,omitempty"`
+	Bytes    int64 `json:"bytes,omitempty"`
+	Rows     int64 `json:"rows,omitempty"`
+	Tokens   int64 `json:"tokens,omitempty"`
+	MicroUSD int64 `json:"micro_usd,omitempty"`
+}
+
+// Any reports whether anything is limited.
+func (l Limits) Any() bool { return l != Limits{} }
