@@ -40,9 +40,11 @@ type Head struct {
 type Tx interface {
 	// LiveTasks returns those of the tasks that are ACTIVE and not past their end.
 	LiveTasks(ctx context.Context, tasks []TaskRef, now time.Time) (map[TaskRef]bool, error)
-	// ClaimKey claims an idempotency key for an invocation; where it was claimed
-	// before, it returns the first invocation's id.
-	ClaimKey(ctx context.Context, task TaskRef, key, invocationID string, now time.Time) (first string, err error)
+	// ClaimKeys claims idempotency keys in one statement. Its answer holds, for each
+	// claim that came too late, the invocation that claimed the key before.
+	ClaimKeys(ctx context.Context, claims []Claim, now time.Time) (map[Claim]string, error)
+	// HasOutcome reports whether an invocation has an outcome row in any chain.
+	HasOutcome(ctx context.Context, workspace, invocationID string) (bool, error)
 	// Reserve adds to what a grant has used and reports whether all of it still
 	// fits its limits; where it does not, nothing is added. Only limited grants
 	// have counters.
@@ -60,6 +62,13 @@ type Tx interface {
 
 // TaskRef names a task.
 type TaskRef struct{ Workspace, TaskID string }
+
+// Claim ties an idempotency key of a task to the invocation that uses it first.
+type Claim struct {
+	Task         TaskRef
+	Key          string
+	InvocationID string
+}
 
 // Filter narrows a listing. Before and its two companions continue a page.
 type Filter struct {

@@ -1,3 +1,14 @@
+// Package connector knows the upstreams: what an operator's manifest says of each,
+// and how a call of one of its tools becomes a request.
+//
+//	manifest ─ Parse ─▶ Connector ─▶ Registry (immutable revisions in the store)
+//	                        │
+//	arguments ─ read once ─▶ Bind ─┬─▶ resources and severity, which are judged
+//	                               └─▶ method, path, query, body, which are sent
+//
+// Both sides of Bind come from the same reading of the same bytes, and nothing on the
+// way is normalised: what is not canonical is refused. A caller chooses no host, no
+// header and no path but what the manifest's templates allow.
 package connector
 
 import (
@@ -24,7 +35,7 @@ type Connector struct {
 	Workspace   string
 	Name        string
 	Revision    int64
-	Kind        string // "http"
+	Kind        string // KindHTTP
 	Description string
 	Origin      egress.Origin
 	// Egress says which addresses may be dialled and which CAs are trusted.
@@ -32,7 +43,15 @@ type Connector struct {
 	// Slots are the credentials that it needs, by name; empty means none.
 	Slots map[string]Slot
 	Tools []*Tool // by name
+
+	byName map[string]*Tool // made by Parse
 }
+
+// KindHTTP is the kind of upstreams that are called over HTTPS.
+const KindHTTP = "http"
+
+// DefaultSlot is the slot that is meant where none is named.
+const DefaultSlot = "main"
 
 // Slot says whose credential is attached and how.
 type Slot struct {
@@ -82,10 +101,6 @@ type Tool struct {
 
 // Tool finds a tool by its exact name.
 func (c *Connector) Tool(name string) (*Tool, bool) {
-	for _, t := range c.Tools {
-		if t.Name == name {
-			return t, true
-		}
-	}
-	return nil, false
+	t, ok := c.byName[name]
+	return t, ok
 }

@@ -1,5 +1,10 @@
 // Package grant decides what a task may do. It is pure: no clock, no store, no
 // network, and everything in it narrows. A zero value grants nothing.
+//
+//	Parse, Validate    what was asked for becomes a Grant, or is refused
+//	NewSet, Evaluate   a task's grants are indexed once and judge its calls
+//	Subset             a child's grants are held within its parent's
+//	Digest             what a person approved is what runs
 package grant
 
 import "time"
@@ -32,3 +37,14 @@ type Limits struct {
 
 // Any reports whether anything is limited.
 func (l Limits) Any() bool { return l != Limits{} }
+
+// approves reports whether g approves a severity. One that is out of range, on
+// either side, approves nothing and is approved by nothing.
+func (g *Grant) approves(s Severity) bool {
+	return s.Valid() && g.MaxSeverity.Valid() && s <= g.MaxSeverity
+}
+
+// ended reports whether g's own end has come. The moment itself is outside.
+func (g *Grant) ended(now time.Time) bool {
+	return !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt)
+}

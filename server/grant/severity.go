@@ -24,12 +24,13 @@ func ParseSeverity(s string) (Severity, error) {
 			return v, nil
 		}
 	}
-	return Unspecified, fmt.Errorf("severity %q: want READ, WRITE, DESTRUCTIVE or ADMIN", s)
+	return Unspecified, fmt.Errorf("severity %q: want READ, WRITE, DESTRUCTIVE or ADMIN", short(s))
 }
 
 // Valid reports whether s is one of the four.
 func (s Severity) Valid() bool { return s >= Read && s <= Admin }
 
+// String gives the name; UNSPECIFIED for all that is not one of the four.
 func (s Severity) String() string {
 	if s < 0 || int(s) >= len(severityNames) {
 		return severityNames[Unspecified]

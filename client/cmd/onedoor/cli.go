@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/onedoor/onedoor/client"
+)
+
+// adminTimeout bounds every command that calls no upstream; those take the broker's
+// time limits.
+const adminTimeout = 30 * time.Second
+
+// cli is the grammar of the command line.
+type cli struct {
+	Output    string `short:"o" enum:"table,json" default:"table" help:"Output: table for people, json for scripts (the answer as protobuf JSON)."`
+	Workspace string `name:"workspace-name" placeholder:"W" help:"Which workspace, where your SPIFFE ID belongs to several."`
+
+	Connector  connectorCmd  `cmd:"" help:"Describe upstreams (operators)."`
+	Credential credentialCmd `cmd:"" help:"Store upstream credentials (operators)."`
+	Task       taskCmd       `cmd:"" help:"Mint and end tasks (orchestrators; operators may look and revoke)."`
+	Invoke     invokeCmd     `cmd:"" help:"Call a tool (sandboxes)."`
+	Tools      toolsCmd      `cmd:"" help:"List the tools that the task may call (sandboxes)."`
+	Explain    explainCmd    `cmd:"" help:"Say whether a call would be allowed, and why not (sandboxes)."`
+	Audit      auditCmd      `cmd:"" help:"Read the audit trail (operators)."`
+	Keys       keysCmd       `cmd:"" help:"See and rotate the broker's keys (operators)."`
+	Svid       svidCmd       `cmd:"" help:"Write this process's SVID to files, for curl and other tools."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+}
+
+// Help is shown below the usage of `onedoor --help`.
+func (cli) Help() string {
+	return `Which broker, and as whom, comes from the environment:
+
+  ONEDOOR_ADDR             the broker's gRPC address, host:port
+  ONEDOOR_BROKER_ID        the broker's exact SPIFFE ID; nobody else is spoken to
+  SPIFFE_ENDPOINT_SOCKET   the Workload API that gives this process its SVID
+  ONEDOOR_TASK_KEY         the key of the task; in sandboxes only
+
+The broker's development mode writes files that set them: source DIR/env
+
+Examples:
+
+  onedoor connector apply -f crm.yaml
+  onedoor credential put crm --user alice --from-file alice.token
+  onedoor task create --agent mailer --user alice --ttl 15m \
+      --sandbox spiffe://example.org/sandbox/1 \
+      --grant 'crm: contacts.* READ contact:*'
+  onedoor invoke crm contacts.get --arg id=42
+  onedoor -o json audit list --limit 10
+
+Exit codes:
+
+` + exitHelp
+}
+
+// session is what a command gets: its surroundings and the global flags.
+type session struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	json           bool
+	workspace      string
+}
+
+// run parses args, runs one command and gives the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	s := &session{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	var grammar cli
+	helped := false
+	parser, err := kong.New(&grammar,
+		kong.Name("onedoor"),
+		kong.Description("Calls a Onedoor broker: credentials for AI agents, without the agents having them."),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		// Kong ends the process after --help; here it only notes that it was asked for.
+		kong.Exit(func(int) { helped = true }),
+	)
+	if err != nil {
+		return s.fail(err)
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		return s.fail(usageError{err.Error()})
+	}
+	s.json, s.workspace = grammar.Output == "json", grammar.Workspace
+	return s.fail(command.Run(s))
+}
+
+// call runs f with a client of the broker that the environment names. A timeout of 0
+// leaves the time limits to the broker.
+func (s *session) call(timeout time.Duration, f func(context.Context, *client.Client) error) error {
+	ctx := s.ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	c, err := client.Dial(ctx, client.FromEnv())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return f(ctx, c)
+}

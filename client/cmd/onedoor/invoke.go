@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/onedoor/onedoor/client"
+	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+)
+
+// maxArguments is the largest arguments object that the broker takes, in bytes.
+const maxArguments = 4 << 20
+
+type invokeCmd struct {
+	Connector string `arg:"" help:"The connector's name."`
+	Tool      string `arg:"" help:"The tool's name."`
+	argumentFlags
+	IdempotencyKey string `placeholder:"UUID" help:"Make the call only if no call of this task had this key; a random one unless given."`
+	Stream         bool   `help:"Print the body as it arrives."`
+}
+
+func (invokeCmd) Help() string {
+	return argumentHelp + `
+
+The body goes to stdout as it came. An upstream's own 4xx or 5xx is an answer: it is told on stderr, and
+the exit code is 0. With -o json stdout holds {invocationId, status, headers, contentType, body}, with
+bodyBase64 instead of body where the body is not JSON and neither where it is empty; with --stream as well, one event a line.
+
+  onedoor invoke crm contacts.get --arg id=42
+  onedoor invoke crm contacts.update --arg id=42 --arg 'tags:=["new","eu"]'
+  onedoor invoke crm contacts.import --json @contacts.json`
+}
+
+// Run implements the command.
+func (c *invokeCmd) Run(s *session) error {
+	arguments, err := c.read(s)
+	if err != nil {
+		return err
+	}
+	var opts []client.CallOption
+	if c.IdempotencyKey != "" {
+		opts = append(opts, client.WithIdempotencyKey(c.IdempotencyKey))
+	}
+	return s.call(0, func(ctx context.Context, cl *client.Client) error {
+		if c.Stream {
+			stream, err := cl.InvokeStream(ctx, c.Connector, c.Tool, arguments, opts...)
+			if err != nil {
+				return err
+			}
+			return s.relay(stream)
+		}
+		answer, err := cl.Invoke(ctx, c.Connector, c.Tool, arguments, opts...)
+		if err != nil {
+			return err
+		}
+		body := answer.Body
+		if s.json {
+			if body, err = answerJSON(answer); err != nil {
+				return err
+			}
+		} else {
+			s.tellStatus(answer)
+		}
+		_, err = s.stdout.Write(body)
+		return err
+	})
+}
+
+// tellStatus says on stderr that the upstream was not pleased.
+func (s *session) tellStatus(answer *client.Response) {
+	if answer.Status < 200 || answer.Status > 299 {
+		fmt.Fprintf(s.stderr, "onedoor: the upstream answered %d (invocation %s)\n", answer.Status, clean(answer.InvocationID))
+	}
+}
+
+// relay prints a streamed answer: its body, or with -o json its events, one a line.
+func (s *session) relay(stream *client.Stream) error {
+	defer stream.Close()
+	event := func(e *onedoorv1.InvokeStreamResponse) error {
+		text, err := messageJSON(e)
+		if err != nil {
+			return err
+		}
+		_, err = s.stdout.Write(append(text, '\n'))
+		return err
+	}
+	if !s.json {
+		s.tellStatus(&stream.Response)
+	} else if err := event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Head{Head: &onedoorv1.InvokeStreamHead{
+		InvocationId: stream.InvocationID, Status: int32(stream.Status), Headers: stream.Headers, ContentType: stream.ContentType,
+	}}}); err != nil {
+		return err
+	}
+	var total int64
+	for piece, err := range stream.Data() {
+		if err != nil {
+			return err
+		}
+		total += int64(len(piece))
+		if s.json {
+			err = event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Data{Data: piece}})
+		} else {
+			_, err = s.stdout.Write(piece)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !s.json {
+		return nil
+	}
+	return event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_End{End: &onedoorv1.InvokeStreamEnd{BodyBytes: total}}})
+}
+
+// answerJSON gives an answer in the shape of the REST API. A JSON body is placed as it
+// came: to decode it and encode it again would change its numbers.
+func answerJSON(answer *client.Response) ([]byte, error) {
+	headers := answer.Headers
+	if headers == nil {
+		headers = map[string]string{}
+	}
+	head, err := json.Marshal(struct {
+		InvocationID string            `json:"invocationId"`
+		Status       int               `json:"status"`
+		Headers      map[string]string `json:"headers"`
+		ContentType  string            `json:"contentType"`
+	}{answer.InvocationID, answer.Status, headers, answer.ContentType})
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.NewBuffer(bytes.TrimSuffix(head, []byte("}")))
+	switch {
+	case len(answer.Body) == 0:
+	case isJSON(answer):
+		out.WriteString(`,"body":`)
+		out.Write(answer.Body)
+	default:
+		fmt.Fprintf(out, `,"bodyBase64":"%s"`, base64.StdEncoding.EncodeToString(answer.Body))
+	}
+	out.WriteString("}\n")
+	return out.Bytes(), nil
+}
+
+// isJSON reports whether the body says that it is JSON, and is.
+func isJSON(answer *client.Response) bool {
+	media, _, err := mime.ParseMediaType(answer.ContentType)
+	named := media == "application/json" || strings.HasSuffix(media, "+json")
+	return err == nil && named && utf8.Valid(answer.Body) && json.Valid(answer.Body)
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+
+	"github.com/onedoor/onedoor/client"
+	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+)
+
+type keysCmd struct {
+	List   keysListCmd   `cmd:"" help:"List the broker's keys, without their material."`
+	Rotate keysRotateCmd `cmd:"" help:"Make a new key for one purpose."`
+}
+
+type keysListCmd struct{}
+
+// Run implements the command.
+func (keysListCmd) Run(s *session) error {
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		answer, err := cl.Keys().List(ctx, &onedoorv1.KeysListRequest{})
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) { keyRows(t, answer.GetKeys()...) })
+	})
+}
+
+type keysRotateCmd struct {
+	Purpose string `arg:"" enum:"kek,pepper,audit" help:"kek (wraps credentials), pepper (hashes task keys) or audit (signs the trail)."`
+}
+
+func (keysRotateCmd) Help() string {
+	return "The new key is used as soon as every live broker has loaded it. The old one stays readable, and no call fails."
+}
+
+// Run implements the command.
+func (c *keysRotateCmd) Run(s *session) error {
+	purpose := map[string]onedoorv1.KeyPurpose{
+		"kek":    onedoorv1.KeyPurpose_KEY_PURPOSE_KEK,
+		"pepper": onedoorv1.KeyPurpose_KEY_PURPOSE_PEPPER,
+		"audit":  onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT,
+	}[c.Purpose]
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		answer, err := cl.Keys().Rotate(ctx, &onedoorv1.KeysRotateRequest{Purpose: purpose})
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) { keyRows(t, answer.GetKey()) })
+	})
+}
+
+func keyRows(t *table, keys ...*onedoorv1.Key) {
+	t.row("ID", "PURPOSE", "STATE", "CREATED", "ACTIVATED")
+	for _, k := range keys {
+		t.row(k.GetId(), enum(k.GetPurpose(), "KEY_PURPOSE_"), enum(k.GetState(), "KEY_STATE_"),
+			moment(k.GetCreatedAt()), moment(k.GetActivatedAt()))
+	}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/onedoor/onedoor/client"
+	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+)
+
+// wholePages is the page size with which lists are read to their end.
+const wholePages = 500
+
+type taskCmd struct {
+	Create taskCreateCmd `cmd:"" help:"Mint a task and print its key, this once."`
+	Get    taskGetCmd    `cmd:"" help:"Show a task; without an id, the one of ONEDOOR_TASK_KEY."`
+	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
+	Revoke taskRevokeCmd `cmd:"" help:"End a task now."`
+}
+
+type taskCreateCmd struct {
+	Agent    string        `required:"" placeholder:"A" help:"The agent's name, for the audit trail."`
+	User     string        `required:"" placeholder:"U" help:"The user for whom it runs."`
+	Sandbox  string        `required:"" placeholder:"ID" help:"The one SPIFFE ID with which the key will work."`
+	Grant    []string      `required:"" sep:"none" placeholder:"GRANT" help:"What the task may do; may be repeated."`
+	TTL      time.Duration `name:"ttl" required:"" placeholder:"15m" help:"How long the task may live."`
+	Delegate []string      `sep:"none" placeholder:"ID" help:"A SPIFFE ID, or a prefix ending in /, to which it may delegate; may be repeated."`
+}
+
+func (taskCreateCmd) Help() string {
+	return `A grant is CONNECTOR: TOOL[,TOOL] SEVERITY RESOURCE[,RESOURCE] [LIMIT…], where SEVERITY is the highest
+allowed (READ, WRITE, DESTRUCTIVE or ADMIN), a * may end the name of a tool or resource, and a limit is one of
+calls=N bytes=N rows=N tokens=N usd=N until=TIME.
+
+  onedoor task create --agent mailer --user alice --ttl 15m \
+      --sandbox spiffe://example.org/sandbox/1 \
+      --grant 'crm: contacts.get,contacts.search READ contact:*' \
+      --grant 'crm: contacts.update WRITE contact:42 calls=10'
+
+With -o json the key is .taskKey, beside .taskId, .keyId and .expiresAt.`
+}
+
+// Run implements the command.
+func (c *taskCreateCmd) Run(s *session) error {
+	request := &onedoorv1.TasksCreateRequest{
+		Workspace: s.workspace, Agent: c.Agent, User: c.User, Sandbox: c.Sandbox,
+		Grants: c.Grant, Ttl: durationpb.New(c.TTL), Delegates: c.Delegate,
+	}
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		answer, err := cl.Tasks().Create(ctx, request)
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) {
+			taskDetail(t, answer.GetTask())
+			t.line("")
+			t.line("The key is shown this once. In the sandbox:")
+			t.line("export %s=%s", client.EnvTaskKey, answer.GetTaskKey())
+		})
+	})
+}
+
+type taskGetCmd struct {
+	ID string `arg:"" optional:"" name:"id" help:"The task's id."`
+}
+
+// Run implements the command.
+func (c *taskGetCmd) Run(s *session) error {
+	if c.ID == "" && os.Getenv(client.EnvTaskKey) == "" {
+		return usageError{"task get wants an id, or " + client.EnvTaskKey + " of the caller's own task"}
+	}
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		if c.ID == "" {
+			own, err := cl.Broker().GetTask(ctx, &onedoorv1.GetTaskRequest{})
+			if err != nil {
+				return err
+			}
+			return s.show(own, func(t *table) { taskDetail(t, own.GetTask()) })
+		}
+		answer, err := cl.Tasks().Get(ctx, &onedoorv1.TasksGetRequest{Workspace: s.workspace, TaskId: c.ID})
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) { taskDetail(t, answer.GetTask()) })
+	})
+}
+
+type taskListCmd struct {
+	Active bool `help:"Only live tasks."`
+}
+
+// Run implements the command.
+func (c *taskListCmd) Run(s *session) error {
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		all := &onedoorv1.TasksListResponse{}
+		request := &onedoorv1.TasksListRequest{Workspace: s.workspace, ActiveOnly: c.Active, PageSize: wholePages}
+		for {
+			page, err := cl.Tasks().List(ctx, request)
+			if err != nil {
+				return err
+			}
+			all.Tasks = append(all.Tasks, page.GetTasks()...)
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				break
+			}
+		}
+		return s.show(all, func(t *table) {
+			t.row("ID", "STATE", "AGENT", "USER", "SANDBOX", "CREATED", "EXPIRES")
+			for _, k := range all.GetTasks() {
+				t.row(k.GetId(), enum(k.GetState(), "TASK_STATE_"), k.GetAgent(), k.GetUserSubject(), k.GetSandbox(),
+					moment(k.GetCreatedAt()), moment(k.GetExpiresAt()))
+			}
+		})
+	})
+}
+
+type taskRevokeCmd struct {
+	ID string `arg:"" name:"id" help:"The task's id."`
+}
+
+// Run implements the command.
+func (c *taskRevokeCmd) Run(s *session) error {
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		answer, err := cl.Tasks().Revoke(ctx, &onedoorv1.TasksRevokeRequest{Workspace: s.workspace, TaskId: c.ID})
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) {
+			t.line("task %s %s", answer.GetTask().GetId(), enum(answer.GetTask().GetState(), "TASK_STATE_"))
+		})
+	})
+}
+
+// taskDetail shows one task, a line a field that is set.
+func taskDetail(t *table, k *onedoorv1.Task) {
+	field := func(name, value string) {
+		if value != "" {
+			t.row(name, value)
+		}
+	}
+	field("TASK", k.GetId())
+	field("STATE", enum(k.GetState(), "TASK_STATE_"))
+	field("WORKSPACE", k.GetWorkspace())
+	field("AGENT", k.GetAgent())
+	field("USER", k.GetUserSubject())
+	field("SANDBOX", k.GetSandbox())
+	field("KEY ID", k.GetKeyId())
+	field("CREATED", moment(k.GetCreatedAt()))
+	field("EXPIRES", moment(k.GetExpiresAt()))
+	field("ENDED", moment(k.GetEndedAt()))
+	field("PARENT", k.GetParentId())
+	field("DELEGATES", strings.Join(k.GetDelegates(), ","))
+	for _, g := range k.GetGrants() {
+		field("GRANT", grantText(g))
+	}
+}
+
+// grantText spells a grant as it is written at task create, with the pinned revision.
+func grantText(g *onedoorv1.Grant) string {
+	text := fmt.Sprintf("%s@%d: %s %s %s", g.GetConnector(), g.GetRevision(), strings.Join(g.GetTools(), ","),
+		severity(g.GetMaxSeverity()), strings.Join(g.GetResources(), ","))
+	limits := g.GetLimits()
+	for _, l := range []struct {
+		name string
+		n    int64
+	}{{"calls", limits.GetCalls()}, {"bytes", limits.GetBytes()}, {"rows", limits.GetRows()}, {"tokens", limits.GetTokens()}} {
+		if l.n != 0 {
+			text += fmt.Sprintf(" %s=%d", l.name, l.n)
+		}
+	}
+	if micro := limits.GetMicroUsd(); micro != 0 {
+		text += fmt.Sprintf(" usd=%d.%06d", micro/1e6, micro%1e6)
+	}
+	if until := moment(g.GetExpiresAt()); until != "" {
+		text += " until=" + until
+	}
+	return text
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# All tests under the race detector, then every fuzz target for some seconds. What ran,
+# what was skipped, and which stores and counterparts took part is said at the end and
+# kept in .cache/tests.txt.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .cache
+
+status=0
+{
+  go test -race -json ./... || status=1
+  # The packages of each KMS are linked on demand: once here, all of them.
+  go test -race -json -tags kms_all ./server/vault/... ./tests/kms/... || status=1
+} >.cache/tests.json
+go run ./tests/report .cache/tests.json | tee .cache/tests.txt || status=1
+
+scripts/fuzz.sh "${FUZZTIME:-3s}" || status=1
+exit "$status"

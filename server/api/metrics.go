@@ -1,0 +1,53 @@
+package api
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts and times RPCs. Labels are bounded: methods of the table, codes and
+// reasons; never a task, user or resource.
+type Metrics struct {
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	running  prometheus.Gauge
+	known    map[string]bool
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "onedoor_rpcs_total", Help: "RPCs by method, gRPC code and reason.",
+		}, []string{"method", "code", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "onedoor_rpc_duration_seconds", Help: "Time from the RPC's arrival to its end.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method"}),
+		running: prometheus.NewGauge(prometheus.GaugeOpts{Name: "onedoor_rpcs_running", Help: "RPCs running now."}),
+		known:   map[string]bool{},
+	}
+	for method := range table() {
+		m.known[method] = true
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.duration, m.running} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *Metrics) begin(method string) func(code, reason string) {
+	if !m.known[method] {
+		method = "unknown"
+	}
+	began := time.Now()
+	m.running.Inc()
+	return func(code, reason string) {
+		m.running.Dec()
+		m.calls.WithLabelValues(method, code, reason).Inc()
+		m.duration.WithLabelValues(method).Observe(time.Since(began).Seconds())
+	}
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/onedoor/onedoor/server/fault"
+)
+
+// running are the calls of sandboxes that run now, so that a task which ends takes
+// its calls with it.
+type running struct {
+	mu    sync.Mutex
+	calls map[*call]context.CancelCauseFunc
+}
+
+// cut runs a sandbox's call under a context that ends with its task.
+func (c *Chain) cut(ctx context.Context, in *call, next func(context.Context) error) error {
+	if in.caller == nil {
+		return next(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	end := time.AfterFunc(in.caller.Task.ExpiresAt.Sub(c.o.Now()), func() { cancel(errEnded()) })
+	defer end.Stop()
+	c.running.add(in, cancel)
+	defer c.running.remove(in)
+	err := next(ctx)
+	if err != nil && fault.Is(context.Cause(ctx), fault.TaskEnded) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func errEnded() error {
+	return fault.New(fault.TaskEnded, "the task ended while the call was running", nil)
+}
+
+// EndTree cuts the running calls of a tree of tasks, named by its root.
+func (c *Chain) EndTree(workspace, rootID string) {
+	c.running.end(func(in *call) bool {
+		return in.caller.Task.Workspace == workspace && in.caller.Task.RootID == rootID
+	})
+}
+
+// EndTask cuts the running calls of one task.
+func (c *Chain) EndTask(workspace, taskID string) {
+	c.running.end(func(in *call) bool {
+		return in.caller.Task.Workspace == workspace && in.caller.Task.ID == taskID
+	})
+}
+
+// EndWorkload cuts the running calls of one workload.
+func (c *Chain) EndWorkload(id spiffeid.ID) {
+	c.running.end(func(in *call) bool { return in.caller.Workload == id })
+}
+
+func (r *running) add(in *call, cancel context.CancelCauseFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls[in] = cancel
+}
+
+func (r *running) remove(in *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, in)
+}
+
+func (r *running) end(match func(*call) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for in, cancel := range r.calls {
+		if match(in) {
+			cancel(errEnded())
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/task"
+)
+
+// recovered turns a panic into an internal error. The panic's value may hold anything,
+// so only its type is logged, with the stack.
+func (c *Chain) recovered(ctx context.Context, in *call, next func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.o.Log.Error("panic", "invocation_id", in.id, "method", in.method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "internal error", errors.New("panic"))
+		}
+	}()
+	return next(ctx)
+}
+
+// measured logs and counts what came of the call. Messages are never logged: they may
+// hold secrets. The cause of a failure goes here and nowhere else.
+func (c *Chain) measured(ctx context.Context, in *call, next func(context.Context) error) error {
+	done := c.o.Metrics.begin(in.method)
+	err := next(ctx)
+	code := toStatus(err, in.id)
+	reason := ""
+	if err != nil {
+		reason = string(fault.From(err).Reason)
+	}
+	done(codeOf(code), reason)
+	attrs := []any{
+		"invocation_id", in.id, "method", in.method, "spiffe_id", in.peer.ID.String(), "peer", in.peer.Address,
+		"code", codeOf(code), "reason", reason, "duration", time.Since(in.began),
+	}
+	if in.caller != nil {
+		attrs = append(attrs, "task_id", in.caller.Task.ID, "key_id", in.caller.Task.KeyID)
+	}
+	switch cause := errors.Unwrap(fault.From(err)); {
+	case err == nil:
+		c.o.Log.Debug("call", attrs...)
+	case reason == string(fault.Internal) || cause != nil:
+		c.o.Log.Warn("call failed", append(attrs, "error", err, "cause", cause)...)
+	default:
+		c.o.Log.Info("call refused", append(attrs, "error", err)...)
+	}
+	return err
+}
+
+// bounded gives the RPC its deadline.
+func (c *Chain) bounded(ctx context.Context, in *call, next func(context.Context) error) error {
+	if d := c.table[in.method].deadline; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	return next(ctx)
+}
+
+// refusals records what is refused before a handler ran. What a handler refuses, the
+// broker has recorded with all that it knew.
+func (c *Chain) refusals(ctx context.Context, in *call, next func(context.Context) error) error {
+	err := next(ctx)
+	if err == nil || in.entered {
+		return err
+	}
+	if rerr := c.o.Trail.Refuse(ctx, c.refusal(in, err)); rerr != nil {
+		c.o.Log.Error("refusal not recorded", "invocation_id", in.id, "error", rerr)
+	}
+	return err
+}
+
+// KeyTheft is the reason in the trail of a key under another SPIFFE ID; outside it is
+// TASK_KEY_INVALID like any other wrong key.
+const KeyTheft = "KEY_THEFT"
+
+func (c *Chain) refusal(in *call, err error) audit.Event {
+	e := audit.Event{Workspace: in.who.Workspace, Tool: in.method}
+	if in.session != nil {
+		e = audit.CallerEvent(&task.Caller{Task: in.session.Task})
+	} else if e.Workspace == "" && !in.peer.ID.IsZero() {
+		e.Workspace = c.o.Directory.WorkspaceOf(in.peer.ID)
+	}
+	if !in.peer.ID.IsZero() {
+		e.SPIFFEID = in.peer.ID.String()
+	} else {
+		e.SPIFFEID = ""
+	}
+	e.InvocationID, e.AuthMethod, e.Peer = in.id, in.peer.Method, in.peer.Address
+	e.Reason = string(fault.From(err).Reason)
+	if errors.Is(err, authn.ErrKeyTheft) {
+		e.Reason = KeyTheft
+	}
+	if named, ok := in.request.(interface {
+		GetConnector() string
+		GetTool() string
+	}); ok {
+		e.Connector, e.Tool = named.GetConnector(), named.GetTool()
+	}
+	return e
+}
+
+// admitted looks the RPC up in the table.
+func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Context) error) error {
+	in.peer.Address = authn.Address(ctx)
+	r, ok := c.table[in.method]
+	if !ok {
+		return fault.New(fault.CallerNotAllowed, "no such RPC", nil)
+	}
+	in.rule = r
+	return next(ctx)
+}
+
+// authenticated establishes who calls and whether the table lets them.
+func (c *Chain) authenticated(ctx context.Context, in *call, next func(context.Context) error) error {
+	err := c.authenticate(ctx, in)
+	if err != nil {
+		c.limits.failed(in.limitedAs)
+		return err
+	}
+	return next(ctx)
+}
+
+func (c *Chain) authenticate(ctx context.Context, in *call) error {
+	who, err := c.o.Authn.Workload(ctx)
+	in.peer = who
+	if err != nil {
+		return err
+	}
+	switch {
+	case in.rule.anyWorkload:
+		return nil
+	case in.rule.sandbox:
+		return c.authenticateTask(ctx, in)
+	}
+	workspace := ""
+	if r, ok := in.request.(interface{ GetWorkspace() string }); ok {
+		workspace = r.GetWorkspace()
+	}
+	in.who, err = c.o.Directory.Resolve(who.ID, workspace, in.rule.roles...)
+	return err
+}
+
+func (c *Chain) authenticateTask(ctx context.Context, in *call) error {
+	key, err := bearerKey(ctx)
+	if err != nil {
+		return err
+	}
+	in.session, err = c.o.Authn.Task(ctx, in.peer, key)
+	if err != nil {
+		return err
+	}
+	in.caller = &task.Caller{Workload: in.peer.ID, AuthMethod: in.peer.Method, Peer: in.peer.Address, Task: in.session.Task}
+	in.grants = in.session.Grants
+	return nil
+}
+
+// bearerKey reads the task key from the one place where it may stand.
+func bearerKey(ctx context.Context) (string, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) == 1 {
+		if scheme, key, ok := strings.Cut(values[0], " "); ok && strings.EqualFold(scheme, "bearer") {
+			return key, nil
+		}
+	}
+	return "", fault.New(fault.TaskKeyInvalid, "no task key: send `authorization: Bearer KEY` exactly once", nil)
+}
+
+// validated checks a unary request; a stream's is checked as it arrives.
+func (c *Chain) validated(ctx context.Context, in *call, next func(context.Context) error) error {
+	if in.request != nil {
+		if err := c.valid(in.request); err != nil {
+			return err
+		}
+	}
+	return next(ctx)
+}
+
+func (c *Chain) valid(m any) error {
+	message, ok := m.(proto.Message)
+	if !ok {
+		return nil // reflection's own messages come through its own service
+	}
+	return c.o.Validate(message)
+}
+
+// recorded writes down an administrative act before it takes effect, and how it ended.
+func (c *Chain) recorded(ctx context.Context, in *call, next func(context.Context) error) error {
+	if !in.rule.acts {
+		return next(ctx)
+	}
+	intent, err := c.o.Trail.BeginAdmin(ctx, audit.Event{
+		Workspace: in.who.Workspace, InvocationID: in.id, SPIFFEID: in.peer.ID.String(),
+		AuthMethod: in.peer.Method, Peer: in.peer.Address, Tool: in.method, Resources: targets(in.request),
+	})
+	if err != nil {
+		return err
+	}
+	outcome := audit.Outcome{Result: audit.Failed, Reason: string(fault.Internal)}
+	defer func() { c.o.Trail.Finish(intent, outcome) }()
+	err = next(ctx)
+	if err != nil {
+		outcome.Reason = string(fault.From(err).Reason)
+		return err
+	}
+	outcome = audit.Outcome{Result: audit.OK}
+	return nil
+}

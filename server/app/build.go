@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+	"github.com/onedoor/onedoor/server/api"
+	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/broker"
+	"github.com/onedoor/onedoor/server/config"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/credential"
+	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/lease"
+	"github.com/onedoor/onedoor/server/mint"
+	"github.com/onedoor/onedoor/server/store"
+	"github.com/onedoor/onedoor/server/store/sqlstore"
+	"github.com/onedoor/onedoor/server/upstream"
+	"github.com/onedoor/onedoor/server/vault"
+	"github.com/onedoor/onedoor/server/vault/harden"
+	"github.com/onedoor/onedoor/server/vault/masters"
+)
+
+// leaseWindow is how long what was read from the store is believed: every broker
+// refuses a revoked task within it, plus the time of one poll.
+const leaseWindow = 700 * time.Millisecond
+
+// cacheSize bounds how many tasks, and how many credentials, are remembered.
+const cacheSize = 100_000
+
+// App is a broker, put together and not yet serving.
+type App struct {
+	config *config.Config
+	log    *slog.Logger
+	closer closers
+
+	parts     *development
+	store     *sqlstore.Store
+	clock     *store.Clock
+	keys      *vault.Keyring
+	source    *identity
+	directory *authn.Directory
+	denied    *authn.DenyList
+
+	sessions *lease.Cache[authn.Digest, *authn.Session]
+	records  *lease.Cache[credential.Place, credential.Record]
+	opened   *lease.Cache[credential.Version, egress.Attachment]
+
+	connectors  *connector.Registry
+	credentials *credential.Keeper
+	trail       *audit.Log
+	door        *egress.Door
+	chain       *api.Chain
+	services    api.Services
+	registry    *prometheus.Registry
+	incarnation string
+}
+
+// Build makes a broker from its configuration. Whatever it cannot set up safely is an
+// error, and then everything that was opened is closed again.
+func Build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{config: c, log: log, incarnation: uuid.NewString(), registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			a.closer.close(log)
+		}
+	}()
+	if err := harden.Harden(); err != nil {
+		return nil, fmt.Errorf("harden the process: %w", err)
+	}
+	for _, step := range []func(context.Context) error{
+		a.startDevelopment,
+		a.openStore,
+		a.openIdentity,
+		a.register, // before the keys are loaded: no key comes into use that this broker lacks
+		a.openKeys,
+		a.openTrail,
+		a.buildPipeline,
+		a.buildChain,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	url, err := a.config.StoreURL()
+	if err != nil {
+		return err
+	}
+	if a.store, err = sqlstore.Open(ctx, url, sqlstore.Options{}); err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	a.closer.add("store", func(context.Context) error { return a.store.Close() })
+	if a.config.Environment == config.Development {
+		if err := a.store.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate the store: %w", err)
+		}
+	}
+	if err := a.store.CheckSchema(ctx); err != nil {
+		return fmt.Errorf("check the store: %w", err)
+	}
+	a.clock, err = store.NewClock(ctx, a.store.Now, time.Now)
+	if err != nil {
+		return err
+	}
+	a.log.Info("store open", "version", a.store.Version())
+	return nil
+}
+
+func (a *App) openKeys(ctx context.Context) error {
+	k := a.config.Keys
+	master, err := masters.Open(ctx, k.Master, masters.Options{Random: rand.Reader, VaultTokenFile: k.VaultTokenFile, VaultCAFile: k.VaultCAFile})
+	if err != nil {
+		return fmt.Errorf("keys.master: %w", err)
+	}
+	a.keys = vault.NewKeyring(vault.Options{
+		Store: a.store.Keys(), Master: master, Rand: rand.Reader, Now: a.clock.Now, NewID: uuid.NewString, Log: a.log,
+	})
+	if err := a.keys.Load(ctx); err != nil {
+		return fmt.Errorf("load keys: %w", err)
+	}
+	return nil
+}
+
+// register takes the lease of this run of the broker.
+func (a *App) register(ctx context.Context) error {
+	until := a.clock.Now().Add(brokerLease)
+	if err := a.store.Brokers().Heartbeat(ctx, a.brokerID(), a.incarnation, until, nil); err != nil {
+		return fmt.Errorf("register this broker: %w", err)
+	}
+	a.closer.add("broker lease", func(ctx context.Context) error { return a.store.Brokers().Leave(ctx, a.incarnation) })
+	return nil
+}
+
+func (a *App) openTrail(ctx context.Context) (err error) {
+	a.trail, err = audit.Open(ctx, audit.Options{
+		Store: a.store.Audit(), Signer: a.keys, Now: a.clock.Now, NewID: uuid.NewString,
+		BrokerID: a.brokerID(), Incarnation: a.incarnation, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.closer.add("audit log", a.trail.Close)
+	return a.heartbeat(ctx)
+}
+
+func (a *App) buildPipeline(context.Context) error {
+	a.sessions = lease.New[authn.Digest, *authn.Session](leaseWindow, time.Now, cacheSize)
+	a.records = lease.New[credential.Place, credential.Record](leaseWindow, time.Now, cacheSize)
+	a.opened = lease.New[credential.Version, egress.Attachment](leaseWindow, time.Now, cacheSize)
+	a.connectors = connector.NewRegistry(a.store.Connectors(), leaseWindow, time.Now)
+	a.credentials = credential.NewKeeper(credential.Options{
+		Store: a.store.Credentials(), Sealer: vault.New(a.keys), Records: a.records, Opened: a.opened,
+		NewID: uuid.NewString, Now: a.clock.Now,
+	})
+	a.door = egress.New(egress.Options{Resolver: net.DefaultResolver, Log: a.log, Now: time.Now})
+	a.closer.add("egress", func(context.Context) error { a.door.Close(); return nil })
+	a.services = api.Services{
+		Broker: broker.New(broker.Options{
+			Connectors: a.connectors, Credentials: a.credentials, Trail: a.trail, Now: a.clock.Now, Log: a.log,
+			Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(a.door)},
+		}),
+		Mint: mint.New(mint.Options{
+			Store: a.store.Tasks(), Connectors: a.connectors, Pepper: a.keys, Forget: a.endTree,
+			Random: rand.Reader, NewID: uuid.NewString, Now: a.clock.Now,
+		}),
+		Connectors: a.connectors, Credentials: a.credentials, Users: a.store.Tasks(), Events: a.store.Audit(),
+		Keys: a.keys, Now: a.clock.Now, NewID: uuid.NewString,
+	}
+	return nil
+}
+
+func (a *App) buildChain(context.Context) error {
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics, err := api.NewMetrics(a.registry)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	validate, err := api.NewValidate(
+		&onedoorv1.InvokeRequest{}, &onedoorv1.InvokeStreamRequest{}, &onedoorv1.ExplainRequest{}, &onedoorv1.TasksCreateRequest{},
+	)
+	if err != nil {
+		return err
+	}
+	if a.denied, err = authn.OpenDenyList(a.config.SPIFFE.DeniedIDsFile); err != nil {
+		return err
+	}
+	if a.directory, err = a.config.Directory(); err != nil {
+		return err
+	}
+	l := a.config.Limits
+	a.chain = api.NewChain(api.Options{
+		Authn: authn.New(authn.Options{
+			Tasks: a.store.Tasks(), Digester: a.keys, Now: a.clock.Now, Cache: a.sessions, JWT: a.source.jwt,
+			Denied: a.denied, WallNow: time.Now,
+		}),
+		Directory: a.directory, Trail: a.trail, Metrics: metrics, Validate: validate,
+		Limits: api.Limits{
+			FailuresPerSecond: l.FailuresPerSecond, FailureBurst: l.FailureBurst,
+			CallsPerSecond: l.CallsPerSecond, CallBurst: l.CallBurst, Concurrent: l.Concurrent,
+		},
+		NewID: uuid.NewString, Now: a.clock.Now, Log: a.log,
+	})
+	return nil
+}
+
+// brokerID names this broker in the trail: its own SPIFFE ID.
+func (a *App) brokerID() string { return a.source.id.String() }

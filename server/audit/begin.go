@@ -1,0 +1,257 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/task"
+)
+
+// Call is what is about to happen, decided and not yet recorded.
+type Call struct {
+	InvocationID string
+	Caller       *task.Caller
+	Connector    string
+	Revision     int64
+	Tool         string
+	Resources    []grant.Resource
+	Severity     grant.Severity
+	// Grant is the one that decided; its limits are reserved.
+	Grant *grant.Grant
+	// The credential that will be attached; empty where the connector needs none.
+	CredentialID      string
+	CredentialVersion int64
+	// IdempotencyKey may be empty.
+	IdempotencyKey string
+	RequestBytes   int64
+	// MostBytes is the largest answer that the tool allows.
+	MostBytes int64
+	// Stream holds the whole allowance of bytes while the answer runs.
+	Stream bool
+}
+
+// Intent is the proof that a call was decided and durably recorded. Its zero value
+// is refused wherever an Intent is demanded.
+type Intent struct {
+	event   *Event
+	limited bool
+	most    Allowance
+	used    *bool
+}
+
+// Allowance is how much a limited grant still allows this call; -1: no limit.
+type Allowance struct {
+	Bytes int64
+	Rows  int64
+}
+
+// errNoIntent is what every step after the decision returns for a zero Intent.
+var errNoIntent = errors.New("no recorded intent: refused")
+
+// Check returns an error for the zero Intent and for one that is finished.
+func (i Intent) Check() error {
+	if !i.Valid() {
+		return fault.New(fault.Internal, "internal error", errNoIntent)
+	}
+	return nil
+}
+
+// Valid reports whether i was recorded and is not finished.
+func (i Intent) Valid() bool { return i.event != nil && !*i.used }
+
+func (i Intent) done() { *i.used = true }
+
+// InvocationID is the id of the call.
+func (i Intent) InvocationID() string {
+	if i.event == nil {
+		return ""
+	}
+	return i.event.InvocationID
+}
+
+// Workspace is the workspace of the call.
+func (i Intent) Workspace() string {
+	if i.event == nil {
+		return ""
+	}
+	return i.event.Workspace
+}
+
+// Allowance says how much of the answer may be handed over.
+func (i Intent) Allowance() Allowance { return i.most }
+
+// Limited reports whether the answer must be settled before it is handed over.
+func (i Intent) Limited() bool { return i.limited }
+
+// Begin records a call before it leaves, in one transaction that also checks that
+// its task is live, claims its idempotency key and reserves from its grant's limits.
+// Its errors are TASK_ENDED, CONFLICT, LIMIT_REACHED and AUDIT_UNAVAILABLE; with any
+// of them nothing may be sent.
+func (l *Log) Begin(ctx context.Context, c Call) (Intent, error) {
+	if c.Grant == nil || c.Caller == nil {
+		return Intent{}, fault.New(fault.Internal, "internal error", errors.New("begin without a grant or a caller"))
+	}
+	if err := l.ready(); err != nil {
+		return Intent{}, err
+	}
+	t := &c.Caller.Task
+	ref := TaskRef{t.Workspace, t.ID}
+	event := callEvent(&c)
+	allowed := Allowance{Bytes: -1, Rows: -1}
+	e := &entry{rows: func(ctx context.Context, tx Tx, now time.Time) ([]Event, error) {
+		var err error
+		if c.Grant.Limits.Any() {
+			if allowed, err = reserve(ctx, tx, ref, &c); err != nil {
+				return nil, err
+			}
+		}
+		event.Time = now
+		return []Event{event}, nil
+	}}
+	// A READ call may rely on the lease of the task's cache entry; what changes
+	// anything is checked in the very transaction that records it.
+	if c.Severity != grant.Read {
+		e.live = &ref
+	}
+	if c.IdempotencyKey != "" {
+		e.claim = &Claim{Task: ref, Key: c.IdempotencyKey, InvocationID: c.InvocationID}
+	}
+	if err := l.submit(ctx, e); err != nil {
+		return Intent{}, l.withFirst(ctx, ref.Workspace, err)
+	}
+	limits := c.Grant.Limits
+	intent := Intent{event: &e.events[0], most: allowed, limited: limits.Bytes > 0 || limits.Rows > 0, used: new(bool)}
+	if ctx.Err() != nil {
+		l.Finish(intent, Outcome{Result: NotSent, Reason: "CANCELLED", Unused: intent.Reserved(c.Stream)})
+		return Intent{}, fault.New(fault.UpstreamUnavailable, "cancelled before anything was sent", ctx.Err())
+	}
+	return intent, nil
+}
+
+// reserve takes one call, and for a stream all bytes that it may bring. What an
+// answer holds is settled before it is handed over.
+func reserve(ctx context.Context, tx Tx, ref TaskRef, c *Call) (Allowance, error) {
+	left, err := tx.Remaining(ctx, ref, c.Grant.ID)
+	if err != nil {
+		return Allowance{}, fmt.Errorf("read limits: %w", err)
+	}
+	if used := exhausted(left); used != "" {
+		return Allowance{}, limitReached(used, c.Grant.ID)
+	}
+	amount := grant.Limits{}
+	if left.Calls >= 0 {
+		amount.Calls = 1
+	}
+	allowed := Allowance{Bytes: left.Bytes, Rows: left.Rows}
+	if c.Stream && left.Bytes >= 0 {
+		amount.Bytes = min(left.Bytes, c.MostBytes)
+		allowed.Bytes = amount.Bytes
+	}
+	if !amount.Any() {
+		return allowed, nil
+	}
+	ok, err := tx.Reserve(ctx, ref, c.Grant.ID, amount)
+	if err != nil {
+		return Allowance{}, fmt.Errorf("reserve limits: %w", err)
+	}
+	if !ok {
+		return Allowance{}, limitReached("calls", c.Grant.ID)
+	}
+	return allowed, nil
+}
+
+func exhausted(left grant.Limits) string {
+	for _, part := range [...]struct {
+		name string
+		left int64
+	}{{"calls", left.Calls}, {"bytes", left.Bytes}, {"rows", left.Rows}, {"tokens", left.Tokens}, {"usd", left.MicroUSD}} {
+		if part.left == 0 {
+			return part.name
+		}
+	}
+	return ""
+}
+
+func limitReached(what, grantID string) *fault.Error {
+	return fault.New(fault.LimitReached, "the grant's limit of "+what+" is used up", nil).
+		With("limit", what).With("grant_id", grantID)
+}
+
+// Reserved is what Begin reserved beyond the call itself.
+func (i Intent) Reserved(stream bool) grant.Limits {
+	if stream && i.most.Bytes > 0 {
+		return grant.Limits{Bytes: i.most.Bytes}
+	}
+	return grant.Limits{}
+}
+
+// Settle takes what an answer holds out of a limited grant before the answer is
+// handed over: LIMIT_REACHED where it does not fit; the call has happened then, and
+// its answer must be withheld.
+func (l *Log) Settle(ctx context.Context, i Intent, used grant.Limits) error {
+	if err := i.Check(); err != nil {
+		return err
+	}
+	if !used.Any() {
+		return nil
+	}
+	ref := TaskRef{i.event.Workspace, i.event.TaskID}
+	return l.submit(context.WithoutCancel(ctx), &entry{rows: func(ctx context.Context, tx Tx, _ time.Time) ([]Event, error) {
+		ok, err := tx.Reserve(ctx, ref, i.event.GrantID, used)
+		if err != nil {
+			return nil, fmt.Errorf("settle limits: %w", err)
+		}
+		if !ok {
+			return nil, limitReached("bytes or rows", i.event.GrantID)
+		}
+		return nil, nil
+	}})
+}
+
+func callEvent(c *Call) Event {
+	e := CallerEvent(c.Caller)
+	e.Kind, e.Decision, e.InvocationID = IntentRow, Allowed, c.InvocationID
+	e.Connector, e.Revision, e.Tool, e.Severity = c.Connector, c.Revision, c.Tool, c.Severity
+	for _, r := range c.Resources {
+		e.Resources = append(e.Resources, r.String())
+	}
+	e.GrantID, e.CredentialID, e.CredentialVersion = c.Grant.ID, c.CredentialID, c.CredentialVersion
+	e.RequestBytes = c.RequestBytes
+	return e
+}
+
+// CallerEvent is an event with all that is known of a caller.
+func CallerEvent(c *task.Caller) Event {
+	return Event{
+		Workspace: c.Task.Workspace, TaskID: c.Task.ID, KeyID: c.Task.KeyID, UserID: c.Task.User.ID,
+		Agent: c.Task.Agent, SPIFFEID: c.Workload.String(), AuthMethod: c.AuthMethod, Peer: c.Peer,
+	}
+}
+
+// ready refuses early what could not be recorded.
+func (l *Log) ready() error {
+	switch {
+	case !l.leased(l.o.Now()):
+		return unavailable(errors.New("this broker's lease has run out"))
+	case l.behind.len() > maxBehind:
+		return unavailable(errors.New("too many outcomes wait for the store"))
+	}
+	return nil
+}
+
+// withFirst adds to a CONFLICT how the first invocation ended.
+func (l *Log) withFirst(ctx context.Context, workspace string, err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Reason != fault.Conflict {
+		return err
+	}
+	outcome := "IN_PROGRESS"
+	if e, found, ferr := l.o.Store.FindOutcome(ctx, workspace, f.Metadata["first_invocation_id"]); ferr == nil && found {
+		outcome = string(e.Outcome)
+	}
+	return f.With("first_outcome", outcome)
+}

@@ -1,0 +1,191 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/credential"
+	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/upstream"
+)
+
+// sent is a call whose intent is recorded. Whatever happens to it, finish is called
+// once.
+type sent struct {
+	b       *Broker
+	intent  audit.Intent
+	bound   *connector.Bound
+	records []credential.Record
+	began   time.Time
+	stream  bool
+
+	answer *upstream.Answer
+	body   int64
+	// settled is what was taken out of the grant's limits before the answer was
+	// handed over.
+	settled bool
+}
+
+// send is steps d and e. The clear secret exists in here alone.
+func (s *sent) send(ctx context.Context) error {
+	attachment, err := s.b.o.Credentials.Attach(ctx, s.intent, s.bound.Connector, s.records)
+	if err != nil {
+		return err
+	}
+	run, ok := s.b.o.Upstreams[s.bound.Connector.Kind]
+	if !ok {
+		return fault.New(fault.Internal, "internal error", fmt.Errorf("no upstream of kind %q", s.bound.Connector.Kind))
+	}
+	s.answer, err = run.Do(ctx, s.intent, upstream.Call{
+		Bound: s.bound, Attachment: attachment, Credential: credential.PoolName(s.records), MostBytes: s.mostBytes(),
+	})
+	return err
+}
+
+// mostBytes is the smaller of what the tool and what the grant's limit allow.
+func (s *sent) mostBytes() int64 {
+	most := s.bound.Tool.MaxResponseBytes
+	if left := s.intent.Allowance().Bytes; left >= 0 && left < most {
+		return left
+	}
+	return most
+}
+
+// whole reads the answer to its end and settles it before anybody sees it.
+func (s *sent) whole(ctx context.Context) (*Answer, grant.Limits, error) {
+	defer s.answer.Body.Close() //nolint:errcheck // it was read to its end, or the error is known already
+	body, err := io.ReadAll(s.answer.Body)
+	s.body = int64(len(body))
+	if err != nil {
+		return nil, grant.Limits{}, s.tooMuch(upstream.Fault(err, s.bound.Tool.Idempotent))
+	}
+	if s.intent.Limited() {
+		if err := s.settle(ctx, body); err != nil {
+			return nil, grant.Limits{}, err
+		}
+	}
+	return &Answer{Status: s.answer.Status, Headers: s.answer.Headers, ContentType: s.answer.ContentType, Body: body}, grant.Limits{}, nil
+}
+
+// settle counts the answer against the grant's limits of bytes and rows.
+func (s *sent) settle(ctx context.Context, body []byte) error {
+	left := s.intent.Allowance()
+	used := grant.Limits{}
+	if left.Bytes >= 0 {
+		used.Bytes = int64(len(body))
+	}
+	if left.Rows >= 0 {
+		rows, err := s.bound.Tool.CountRows(body, s.answer.Status)
+		if err != nil {
+			return s.happened(fault.New(fault.LimitReached, "the call was made, but its rows cannot be counted, so its answer is withheld", err))
+		}
+		used.Rows = rows
+	}
+	if err := s.b.o.Trail.Settle(ctx, s.intent, used); err != nil {
+		return s.happened(err)
+	}
+	return nil
+}
+
+// tooMuch says which bound an answer has broken: the tool's, or the grant's.
+func (s *sent) tooMuch(err error) error {
+	if fault.Is(err, fault.ResponseTooLarge) && s.mostBytes() < s.bound.Tool.MaxResponseBytes {
+		err = fault.New(fault.LimitReached, "the call was made, but its answer is larger than what is left of the grant's bytes", err)
+	}
+	return s.happened(err)
+}
+
+// happened adds to an error that the call was made, and how it ended upstream.
+func (s *sent) happened(err error) error {
+	var f *fault.Error
+	if s.answer == nil || !errors.As(err, &f) {
+		return err
+	}
+	return f.With("upstream_status", fmt.Sprint(s.answer.Status))
+}
+
+// relayBuffer is how much is relayed at once; what is there is sent at once, however
+// little it is.
+const relayBuffer = 32 << 10
+
+// relay hands the answer over as it arrives.
+func (s *sent) relay(ctx context.Context, sink Sink) (int64, error) {
+	defer s.answer.Body.Close() //nolint:errcheck // closing early is how a relay is ended
+	if err := sink.Head(s.answer.Status, s.answer.Headers, s.answer.ContentType); err != nil {
+		return 0, fmt.Errorf("relay: %w", err)
+	}
+	buffer := make([]byte, relayBuffer)
+	for {
+		n, err := s.answer.Body.Read(buffer)
+		if n > 0 {
+			s.body += int64(n)
+			if serr := sink.Data(buffer[:n]); serr != nil {
+				return s.body, fmt.Errorf("relay: %w", serr)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.body, nil
+		case err != nil:
+			return s.body, s.tooMuch(upstream.Fault(err, s.bound.Tool.Idempotent))
+		case ctx.Err() != nil:
+			return s.body, fmt.Errorf("relay: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// finish records how the call ended, whatever became of the caller.
+func (s *sent) finish(err error, used grant.Limits) {
+	o := audit.Outcome{Result: audit.OK, RequestBytes: int64(len(s.bound.Body)), ResponseBytes: s.body}
+	if s.answer != nil {
+		o.UpstreamStatus = s.answer.Status
+		if s.answer.Status >= 400 {
+			o.Result = audit.UpstreamError
+		}
+		if n := s.answer.Redactions(); n > 0 {
+			o.Detail = fmt.Sprintf(`{"redactions":%d}`, n)
+		}
+	}
+	if err != nil {
+		o.Result, o.Reason = resultOf(err, s.answer != nil), reasonOf(err)
+	}
+	if s.stream {
+		o.Unused = s.intent.Reserved(true)
+		if o.Unused.Any() {
+			o.Used = used
+		}
+	}
+	s.b.o.Trail.Finish(s.intent, o)
+}
+
+// resultOf says what an error means for the call itself.
+func resultOf(err error, answered bool) audit.Result {
+	var e *egress.Error
+	switch {
+	case answered:
+		return audit.Failed
+	case errors.As(err, &e) && !e.Sent:
+		return audit.NotSent
+	case errors.As(err, &e):
+		return audit.Unknown
+	}
+	return audit.NotSent
+}
+
+func reasonOf(err error) string {
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+		return string(f.Reason)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "DEADLINE_EXCEEDED"
+	}
+	return "CANCELLED"
+}

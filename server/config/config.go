@@ -1,0 +1,197 @@
+package config
+
+import (
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// Environments.
+const (
+	Production  = "production"
+	Development = "development"
+)
+
+// Config is the whole configuration of onedoord. docs/operations.md shows one.
+type Config struct {
+	// Environment is production or development. In production the embedded
+	// authority, demo upstreams and a master key in a file are refused.
+	Environment string `yaml:"environment"`
+	// SPIFFE says whom to trust and where this broker's own SVID comes from.
+	SPIFFE SPIFFE `yaml:"spiffe"`
+	// Listeners are the addresses on which it serves.
+	Listeners Listeners `yaml:"listeners"`
+	// Store is the database.
+	Store Store `yaml:"store"`
+	// Keys says what wraps the keys in the store.
+	Keys Keys `yaml:"keys"`
+	// Workspaces say who may do what where.
+	Workspaces []Workspace `yaml:"workspaces"`
+	// Limits bound how often a task may call.
+	Limits Limits `yaml:"limits"`
+	// Log says how much is logged.
+	Log Log `yaml:"log"`
+	// Drain is how long running calls may go on after SIGTERM; default 30s.
+	Drain Duration `yaml:"drain"`
+	// Development starts what production brings from outside.
+	Development *DevelopmentParts `yaml:"development"`
+}
+
+// SPIFFE says whom to trust.
+type SPIFFE struct {
+	// WorkloadAPI is the address of the Workload API, for instance
+	// unix:///run/spire/agent.sock; default $SPIFFE_ENDPOINT_SOCKET.
+	WorkloadAPI string `yaml:"workload_api"`
+	// TrustDomains are those whose workloads may connect; at least one. Federated
+	// domains need their bundle from the Workload API.
+	TrustDomains []TrustDomain `yaml:"trust_domains"`
+	// DeniedIDsFile lists SPIFFE IDs, one a line, that are refused whatever they
+	// present; it is read again when it changes.
+	DeniedIDsFile string `yaml:"denied_ids_file"`
+}
+
+// Listeners are the addresses on which the broker serves, host:port each.
+type Listeners struct {
+	// GRPC speaks gRPC over mutual TLS 1.3; needed.
+	GRPC Listener `yaml:"grpc"`
+	// REST speaks HTTPS with the same mutual TLS.
+	REST Listener `yaml:"rest"`
+	// RESTJWT speaks HTTPS to callers that bring a JWT-SVID; off unless set.
+	RESTJWT JWTListener `yaml:"rest_jwt"`
+	// Public speaks HTTPS without client certificates and serves no API.
+	Public Listener `yaml:"public"`
+	// Ops serves metrics and pprof in clear text; loopback only.
+	Ops Listener `yaml:"ops"`
+}
+
+// Listener is one address. Certificate and key are PEM files, read again when they
+// change; without them the SVID is used, which must have DNS names then.
+type Listener struct {
+	Address  string `yaml:"address"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// JWTListener is a Listener for JWT-SVIDs.
+type JWTListener struct {
+	Listener `yaml:",inline"`
+	// Audience is the one audience that a JWT-SVID must name.
+	Audience string `yaml:"audience"`
+}
+
+// Store is the database.
+type Store struct {
+	// URL is sqlite:PATH, postgres://… or cockroach://…; without a password in it.
+	URL string `yaml:"url"`
+	// URLFile names a file that holds the URL, password and all.
+	URLFile string `yaml:"url_file"`
+}
+
+// Keys says what wraps the keys in the store.
+type Keys struct {
+	// Master is file:PATH (development), aws-kms://ARN, gcp-kms://… or hcvault://….
+	Master string `yaml:"master"`
+	// VaultTokenFile holds the token for a hcvault:// master.
+	VaultTokenFile string `yaml:"vault_token_file"`
+	// VaultCAFile holds the certificates to trust for it; default the system's.
+	VaultCAFile string `yaml:"vault_ca_file"`
+}
+
+// Workspace says who may do what in one workspace.
+type Workspace struct {
+	// Name is lower-case letters, digits and dashes.
+	Name string `yaml:"name"`
+	// Operators manage connectors, credentials and keys, and read the audit trail.
+	Operators []SPIFFEID `yaml:"operators"`
+	// Orchestrators mint tasks.
+	Orchestrators []Orchestrator `yaml:"orchestrators"`
+}
+
+// Orchestrator bounds the tasks that one SPIFFE ID may mint; nothing unset is allowed.
+type Orchestrator struct {
+	// ID is the orchestrator's SPIFFE ID.
+	ID SPIFFEID `yaml:"id"`
+	// Sandboxes is the SPIFFE ID at or below which its sandboxes are.
+	Sandboxes SPIFFEID `yaml:"sandboxes"`
+	// MayAssertUsers lets it name users without an ID token.
+	MayAssertUsers bool `yaml:"may_assert_users"`
+	// MaxTTL bounds a task's life.
+	MaxTTL Duration `yaml:"max_ttl"`
+	// MaxSeverity bounds its grants: READ, WRITE, DESTRUCTIVE or ADMIN.
+	MaxSeverity string `yaml:"max_severity"`
+	// Connectors may be granted; "*" means every one of the workspace.
+	Connectors []string `yaml:"connectors"`
+}
+
+// Limits bound how often somebody may call; each has a default.
+type Limits struct {
+	// FailuresPerSecond and FailureBurst: failed authentications a peer; 5 and 50.
+	FailuresPerSecond float64 `yaml:"failures_per_second"`
+	FailureBurst      int     `yaml:"failure_burst"`
+	// CallsPerSecond and CallBurst: calls of one task; 500 and 1000.
+	CallsPerSecond float64 `yaml:"calls_per_second"`
+	CallBurst      int     `yaml:"call_burst"`
+	// Concurrent: calls of one task at once; 256.
+	Concurrent int `yaml:"concurrent"`
+	// StreamMax is the longest stream, after which its connection may be closed; 1h.
+	StreamMax Duration `yaml:"stream_max"`
+}
+
+// Log says how much is logged, to standard error.
+type Log struct {
+	// Level is debug, info, warn or error; default info.
+	Level string `yaml:"level"`
+	// Format is json or text; default json.
+	Format string `yaml:"format"`
+}
+
+// DevelopmentParts start in process what production brings from outside.
+type DevelopmentParts struct {
+	// Authority serves a development Workload API.
+	Authority *Authority `yaml:"authority"`
+	// Demo runs the demo upstreams.
+	Demo *Demo `yaml:"demo"`
+}
+
+// Authority is an embedded SPIFFE authority.
+type Authority struct {
+	// TrustDomain is the domain that it issues for.
+	TrustDomain TrustDomain `yaml:"trust_domain"`
+	// Sockets is the folder of its sockets, one a workload.
+	Sockets string `yaml:"sockets"`
+	// SVIDLife is how long its SVIDs live; default 5m.
+	SVIDLife Duration `yaml:"svid_life"`
+	// Workloads are those that it knows.
+	Workloads []AuthorityWorkload `yaml:"workloads"`
+}
+
+// AuthorityWorkload is a workload of the embedded authority.
+type AuthorityWorkload struct {
+	ID SPIFFEID `yaml:"id"`
+	// Socket is a file name in the authority's folder.
+	Socket string `yaml:"socket"`
+	// DNSNames and IPs go into its SVID.
+	DNSNames []string `yaml:"dns_names"`
+	IPs      []string `yaml:"ips"`
+}
+
+// Demo are the demo upstreams: a CRM, a model API and a payroll API.
+type Demo struct {
+	// Secrets is the folder of the secrets that they demand.
+	Secrets string `yaml:"secrets"`
+	// TLS is the folder of their certificate and its CA.
+	TLS string `yaml:"tls"`
+	// CRM, Model and Payroll are their addresses; loopback only.
+	CRM     string `yaml:"crm"`
+	Model   string `yaml:"model"`
+	Payroll string `yaml:"payroll"`
+}
+
+// Duration is a time.Duration in Go's notation, for instance "15m".
+type Duration time.Duration
+
+// SPIFFEID is a SPIFFE ID.
+type SPIFFEID struct{ spiffeid.ID }
+
+// TrustDomain is a trust domain's name.
+type TrustDomain struct{ spiffeid.TrustDomain }

@@ -1,0 +1,354 @@
+package connector
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/onedoor/onedoor/server/fault"
+)
+
+const (
+	// maxArguments bounds the text of one call's arguments, in bytes.
+	maxArguments = 4 << 20
+	maxDepth     = 64
+	// A number is kept as text, but a schema may compare it as an exact fraction:
+	// 1e1000000 would cost megabytes. These bounds keep that cheap.
+	maxNumber   = 128
+	maxExponent = 3 // digits
+	maxEcho     = 64
+)
+
+// member is one argument: its exact text, and what that text means. Numbers are
+// json.Number, so no digit is lost.
+type member struct {
+	raw   string
+	value any
+}
+
+// object is a JSON object as it was written.
+type object struct {
+	names   []string // in the order of the text
+	members []member // beside names
+	values  map[string]any
+}
+
+// parseObject reads one JSON object and nothing else. It is stricter than
+// encoding/json wherever two readers could understand the text differently: a name
+// that stands twice, invalid UTF-8, half a surrogate pair, anything that follows.
+func parseObject(text string) (object, error) {
+	if len(text) > maxArguments {
+		return object{}, fault.Invalid("arguments", fmt.Sprintf("longer than %d bytes", maxArguments))
+	}
+	if !utf8.ValidString(text) {
+		return object{}, fault.Invalid("arguments", "not valid UTF-8")
+	}
+	p := &parser{text: text}
+	o, err := p.document()
+	if err != nil {
+		return object{}, fault.Invalid("arguments", fmt.Sprintf("at byte %d: %s", p.at, err.Error()))
+	}
+	return o, nil
+}
+
+// syntax is a fault of the text, in words that hold none of its values.
+type syntax string
+
+func (s syntax) Error() string { return string(s) }
+
+type parser struct {
+	text  string
+	at    int
+	depth int
+}
+
+func (p *parser) document() (object, error) {
+	p.space()
+	if p.peek() != '{' {
+		return object{}, syntax("want a JSON object")
+	}
+	o := object{values: map[string]any{}}
+	err := p.object(func(name string, m member) {
+		o.names = append(o.names, name)
+		o.members = append(o.members, m)
+	}, o.values)
+	if err != nil {
+		return object{}, err
+	}
+	p.space()
+	if p.at != len(p.text) {
+		return object{}, syntax("something follows the JSON object")
+	}
+	return o, nil
+}
+
+// peek gives the next byte, or 0 at the end; 0 itself is no JSON outside of strings.
+func (p *parser) peek() byte {
+	if p.at < len(p.text) {
+		return p.text[p.at]
+	}
+	return 0
+}
+
+func (p *parser) space() {
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
+		case ' ', '\t', '\n', '\r':
+			p.at++
+		default:
+			return
+		}
+	}
+}
+
+// object reads an object into values, telling each of its members to seen if that is
+// not nil.
+func (p *parser) object(seen func(string, member), values map[string]any) error {
+	return p.nested('}', func() error {
+		if p.peek() != '"' {
+			return syntax("want a name in quotes")
+		}
+		name, err := p.string()
+		if err != nil {
+			return err
+		}
+		if _, twice := values[name]; twice {
+			return syntax("the name " + quote(name) + " stands twice in one object")
+		}
+		p.space()
+		if p.peek() != ':' {
+			return syntax("want ':'")
+		}
+		p.at++
+		p.space()
+		start := p.at
+		value, err := p.value()
+		if err != nil {
+			return err
+		}
+		values[name] = value
+		if seen != nil {
+			seen(name, member{raw: p.text[start:p.at], value: value})
+		}
+		return nil
+	})
+}
+
+// nested reads what stands between a bracket and its end: items separated by commas.
+func (p *parser) nested(end byte, item func() error) error {
+	if p.depth++; p.depth > maxDepth {
+		return syntax(fmt.Sprintf("deeper than %d levels", maxDepth))
+	}
+	p.at++
+	p.space()
+	for first := true; p.peek() != end || !first; first = false {
+		if err := item(); err != nil {
+			return err
+		}
+		p.space()
+		switch p.peek() {
+		case end:
+			p.at++
+			p.depth--
+			return nil
+		case ',':
+			p.at++
+			p.space()
+		default:
+			return syntax("want ',' or '" + string(end) + "'")
+		}
+	}
+	p.at++
+	p.depth--
+	return nil
+}
+
+func (p *parser) value() (any, error) {
+	switch c := p.peek(); {
+	case c == '{':
+		values := map[string]any{}
+		return values, p.object(nil, values)
+	case c == '[':
+		return p.array()
+	case c == '"':
+		return p.string()
+	case c == '-' || isDigit(c):
+		return p.number()
+	case p.word("true"):
+		return true, nil
+	case p.word("false"):
+		return false, nil
+	case p.word("null"):
+		return nil, nil
+	}
+	return nil, syntax("want a JSON value")
+}
+
+func (p *parser) array() (any, error) {
+	list := []any{}
+	err := p.nested(']', func() error {
+		value, err := p.value()
+		list = append(list, value)
+		return err
+	})
+	return list, err
+}
+
+func (p *parser) word(w string) bool {
+	if !strings.HasPrefix(p.text[p.at:], w) {
+		return false
+	}
+	p.at += len(w)
+	return true
+}
+
+func (p *parser) number() (any, error) {
+	start := p.at
+	if p.peek() == '-' {
+		p.at++
+	}
+	if p.peek() == '0' {
+		p.at++
+	} else if p.digits() == 0 {
+		return nil, syntax("want a digit")
+	}
+	if p.peek() == '.' {
+		p.at++
+		if p.digits() == 0 {
+			return nil, syntax("want a digit")
+		}
+	}
+	if c := p.peek(); c == 'e' || c == 'E' {
+		p.at++
+		if c := p.peek(); c == '+' || c == '-' {
+			p.at++
+		}
+		n := p.digits()
+		if n == 0 {
+			return nil, syntax("want a digit")
+		}
+		if n > maxExponent {
+			return nil, syntax(fmt.Sprintf("the exponent has more than %d digits", maxExponent))
+		}
+	}
+	if p.at-start > maxNumber {
+		return nil, syntax(fmt.Sprintf("a number longer than %d bytes", maxNumber))
+	}
+	return json.Number(p.text[start:p.at]), nil
+}
+
+// digits passes over digits and counts them.
+func (p *parser) digits() int {
+	start := p.at
+	for isDigit(p.peek()) {
+		p.at++
+	}
+	return p.at - start
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// string reads a string. Without escapes it is a part of the text, not a copy.
+func (p *parser) string() (string, error) {
+	p.at++
+	start := p.at
+	var unescaped []byte
+	for p.at < len(p.text) {
+		switch c := p.text[p.at]; {
+		case c == '"':
+			s := p.text[start:p.at]
+			p.at++
+			if unescaped != nil {
+				s = string(append(unescaped, s...))
+			}
+			return s, nil
+		case c < 0x20:
+			return "", syntax("a control character in a string")
+		case c == '\\':
+			unescaped = append(unescaped, p.text[start:p.at]...)
+			r, err := p.escape()
+			if err != nil {
+				return "", err
+			}
+			unescaped = utf8.AppendRune(unescaped, r)
+			start = p.at
+		default:
+			p.at++
+		}
+	}
+	return "", syntax("a string that does not end")
+}
+
+func (p *parser) escape() (rune, error) {
+	p.at++
+	c := p.peek()
+	p.at++
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), nil
+	case 'b':
+		return '\b', nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	case 'u':
+		return p.unicode()
+	}
+	return 0, syntax("an unknown escape")
+}
+
+// unicode reads what follows \u, and the second half where it is the first of a pair.
+func (p *parser) unicode() (rune, error) {
+	r, err := p.hex4()
+	if err != nil || !utf16.IsSurrogate(r) {
+		return r, err
+	}
+	if p.word(`\u`) {
+		low, err := p.hex4()
+		if err != nil {
+			return 0, err
+		}
+		if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+			return pair, nil
+		}
+	}
+	return 0, syntax("half a surrogate pair")
+}
+
+func (p *parser) hex4() (rune, error) {
+	if len(p.text)-p.at < 4 {
+		return 0, syntax("want four hexadecimal digits")
+	}
+	var r rune
+	for _, c := range []byte(p.text[p.at : p.at+4]) {
+		switch {
+		case isDigit(c):
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, syntax("want four hexadecimal digits")
+		}
+		r = r<<4 | rune(c)
+	}
+	p.at += 4
+	return r, nil
+}
+
+// quote shows a name to its reader: printable, and never long.
+func quote(s string) string {
+	if len(s) <= maxEcho {
+		return strconv.QuoteToASCII(s)
+	}
+	return strconv.QuoteToASCII(s[:maxEcho]) + "…"
+}

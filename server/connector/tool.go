@@ -1,0 +1,205 @@
+package connector
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/onedoor/onedoor/server/grant"
+)
+
+const (
+	maxToolName     = 128
+	maxFunctionName = 64
+
+	defaultTimeout = 30 * time.Second
+	maxTimeout     = 10 * time.Minute
+	defaultBytes   = 10 << 20
+	maxBytes       = 64 << 20
+)
+
+// draft is a tool while it is read: what its parts are and where they stand, until
+// they can be judged together.
+type draft struct {
+	tool  *Tool
+	line  int
+	at    *yaml.Node // its name
+	slots map[string]Slot
+
+	query, body, resources, path *yaml.Node
+	schema                       *schema
+	placed                       map[string]bool
+}
+
+func (r *reader) tools(n *yaml.Node, c *Connector) {
+	list := r.list(n, "tools")
+	if len(list) > maxTools {
+		r.fail(n, "tools: more than %d", maxTools)
+		return
+	}
+	var drafts []*draft
+	for _, item := range list {
+		drafts = append(drafts, r.tool(item, c))
+	}
+	r.collisions(drafts)
+	r.overlaps(drafts)
+	c.byName = make(map[string]*Tool, len(drafts))
+	for _, d := range drafts {
+		c.Tools = append(c.Tools, d.tool)
+		c.byName[d.tool.Name] = d.tool
+	}
+	slices.SortFunc(c.Tools, func(a, b *Tool) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (r *reader) tool(n *yaml.Node, c *Connector) *draft {
+	t := &Tool{Timeout: defaultTimeout, MaxResponseBytes: defaultBytes}
+	d := &draft{tool: t, line: n.Line, at: n, slots: c.Slots, placed: map[string]bool{}}
+	var idempotent, method, arguments *yaml.Node
+	r.fields(n, "tool",
+		field{"name", true, func(n *yaml.Node) { d.at, t.Name = n, r.toolName(n) }},
+		field{"description", false, func(n *yaml.Node) { t.Description = r.text(n, "description", maxDescription) }},
+		field{"severity", true, func(n *yaml.Node) { t.Severity = r.severity(n) }},
+		field{"idempotent", false, func(n *yaml.Node) { idempotent = n }},
+		field{"method", true, func(n *yaml.Node) { method, t.method = n, r.method(n) }},
+		field{"path", true, func(n *yaml.Node) { d.path = n }},
+		field{"query", false, func(n *yaml.Node) { d.query = n }},
+		field{"headers", false, func(n *yaml.Node) { t.header = r.headers(n, c.Slots) }},
+		field{"body", false, func(n *yaml.Node) { d.body = n }},
+		field{"arguments", false, func(n *yaml.Node) { arguments = n }},
+		field{"resources", true, func(n *yaml.Node) { d.resources = n }},
+		field{"response", false, func(n *yaml.Node) { r.response(n, t) }},
+		field{"timeout", false, func(n *yaml.Node) { t.Timeout = r.timeout(n) }},
+	)
+	t.FunctionName = c.Name + "__" + strings.ReplaceAll(t.Name, ".", "_")
+	if t.Name != "" && len(t.FunctionName) > maxFunctionName {
+		r.fail(d.at, "tool %s: its function name %s is longer than %d bytes", t.Name, t.FunctionName, maxFunctionName)
+	}
+	t.Idempotent = t.Severity == grant.Read
+	if idempotent != nil {
+		t.Idempotent = r.boolean(idempotent, "idempotent")
+	}
+	if t.Severity == grant.Read && (t.method == http.MethodPut || t.method == http.MethodPatch || t.method == http.MethodDelete) {
+		r.fail(method, "tool %s: %s is no READ", t.Name, t.method)
+	}
+	if d.schema = r.schema(arguments, n.Line); d.schema != nil {
+		t.Schema = d.schema.text
+		r.placement(d)
+	}
+	return d
+}
+
+func (r *reader) toolName(n *yaml.Node) string {
+	s := r.text(n, "name", maxToolName)
+	for _, c := range []byte(s) {
+		if !isUnreserved(c) || c == '~' {
+			r.fail(n, "tool %s: want letters, digits and _.-", quote(s))
+			return ""
+		}
+	}
+	return s
+}
+
+func (r *reader) severity(n *yaml.Node) grant.Severity {
+	severity, err := grant.ParseSeverity(r.text(n, "severity", maxName))
+	if err != nil {
+		r.fail(n, "severity: want READ, WRITE, DESTRUCTIVE or ADMIN")
+	}
+	return severity
+}
+
+func (r *reader) method(n *yaml.Node) string {
+	switch s := r.text(n, "method", maxName); s {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return s
+	}
+	r.fail(n, "method: want GET, HEAD, POST, PUT, PATCH or DELETE")
+	return ""
+}
+
+func (r *reader) response(n *yaml.Node, t *Tool) {
+	r.fields(n, "response",
+		field{"headers", false, func(n *yaml.Node) { t.ResponseHeaders = r.responseHeaders(n) }},
+		field{"max_bytes", false, func(n *yaml.Node) { t.MaxResponseBytes = r.bytes(n) }},
+		field{"rows", false, func(n *yaml.Node) {
+			t.RowsCounted = true
+			if t.Rows = n.Value; n.ShortTag() != "!!str" || len(t.Rows) > maxPathTemplate || !isPointer(t.Rows) {
+				r.fail(n, "rows: want a JSON pointer")
+			}
+		}},
+	)
+}
+
+// isPointer reports whether s is a JSON pointer (RFC 6901); "" is the whole document.
+func isPointer(s string) bool {
+	rest := strings.NewReplacer("~0", "", "~1", "").Replace(s)
+	return (s == "" || s[0] == '/') && !strings.Contains(rest, "~")
+}
+
+func (r *reader) timeout(n *yaml.Node) time.Duration {
+	d, err := time.ParseDuration(r.text(n, "timeout", maxName))
+	if err != nil || d < time.Millisecond || d > maxTimeout {
+		r.fail(n, "timeout: want a duration like 10s, at most %s", maxTimeout)
+	}
+	return d
+}
+
+// bytes reads a size: 65536, 64KiB or 1MiB.
+func (r *reader) bytes(n *yaml.Node) int64 {
+	digits, unit := n.Value, int64(1)
+	if s, ok := strings.CutSuffix(digits, "KiB"); ok {
+		digits, unit = s, 1<<10
+	} else if s, ok := strings.CutSuffix(digits, "MiB"); ok {
+		digits, unit = s, 1<<20
+	}
+	size, err := strconv.ParseInt(digits, 10, 32)
+	if n.Kind != yaml.ScalarNode || err != nil || strconv.FormatInt(size, 10) != digits || size <= 0 || size*unit > maxBytes {
+		r.fail(n, "max_bytes: want a size like 64KiB or 1MiB, at most 64MiB")
+		return 0
+	}
+	return size * unit
+}
+
+// collisions refuses two tools of one name, or of one name for models.
+func (r *reader) collisions(drafts []*draft) {
+	names := map[string]*draft{}
+	for _, d := range drafts {
+		name := d.tool.FunctionName
+		switch other := names[name]; {
+		case d.tool.Name == "":
+		case other == nil:
+			names[name] = d
+		case other.tool.Name == d.tool.Name:
+			r.fail(d.at, "tool %s stands twice, first on line %d", d.tool.Name, other.at.Line)
+		default:
+			r.fail(d.at, "tools %s and %s share the function name %s", other.tool.Name, d.tool.Name, name)
+		}
+	}
+}
+
+// overlaps judges the paths of tools of one method. One whose every path an earlier
+// tool has is refused. Where a path could belong to two tools, each is told of the
+// other: a call of the one must not have the effect of the other, whose severity may
+// be higher (GET /users/{id} with the id "export").
+func (r *reader) overlaps(drafts []*draft) {
+	for i, d := range drafts {
+		for _, earlier := range drafts[:i] {
+			a, b := earlier.tool, d.tool
+			if a.method != b.method || a.path == nil || b.path == nil || !every(a.path, b.path, segment.meets) {
+				continue
+			}
+			if every(a.path, b.path, segment.covers) {
+				r.fail(d.path, "tool %s: every %s of its path is one of %s on line %d; the more exact path must stand first",
+					b.Name, b.method, a.Name, earlier.path.Line)
+				continue
+			}
+			b.rivals = append(b.rivals, a)
+			if !every(b.path, a.path, segment.covers) {
+				a.rivals = append(a.rivals, b)
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package mint
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/grant"
+)
+
+// grants reads the texts, and fixes what they mean: tool names instead of patterns,
+// on the connector's revision of now.
+func (m *Mint) grants(ctx context.Context, by authn.Identity, texts []string, end time.Time) ([]grant.Grant, error) {
+	if len(texts) == 0 {
+		return nil, fault.Invalid("grants", "at least one; a task without grants could do nothing")
+	}
+	current := map[string]*connector.Connector{}
+	grants := make([]grant.Grant, 0, len(texts))
+	for i, text := range texts {
+		field := fmt.Sprintf("grants[%d]", i)
+		g, err := grant.Parse(text)
+		if err != nil {
+			return nil, fault.Invalid(field, err.Error())
+		}
+		if !by.Orchestrator.MayUse(g.Connector) {
+			return nil, fault.New(fault.CallerNotAllowed, fmt.Sprintf("%s: this orchestrator may not grant the connector %s", field, g.Connector), nil)
+		}
+		if current[g.Connector] == nil {
+			c, err := m.current(ctx, by.Workspace, g.Connector)
+			if err != nil {
+				return nil, inField(field, err)
+			}
+			current[g.Connector] = c
+		}
+		if err := m.fix(&g, current[g.Connector], by.Orchestrator, end, field); err != nil {
+			return nil, err
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+func (m *Mint) current(ctx context.Context, workspace, name string) (*connector.Connector, error) {
+	r, err := m.o.Connectors.Current(ctx, workspace, name)
+	if err != nil {
+		return nil, err
+	}
+	return m.o.Connectors.Parsed(ctx, r)
+}
+
+// fix pins one grant to a connector and checks it against its orchestrator's bounds.
+func (m *Mint) fix(g *grant.Grant, c *connector.Connector, o *authn.Orchestrator, end time.Time, field string) error {
+	if g.MaxSeverity > o.MaxSeverity {
+		return fault.New(fault.CallerNotAllowed, fmt.Sprintf("%s: this orchestrator may grant at most %s", field, o.MaxSeverity), nil)
+	}
+	tools, err := c.ExpandTools(g.Tools)
+	if err != nil {
+		return fault.Invalid(field, err.Error())
+	}
+	g.ID, g.Revision, g.Tools = m.o.NewID(), c.Revision, tools
+	if err := c.CanCount(g.Limits, g.Tools); err != nil {
+		return fault.Invalid(field, err.Error())
+	}
+	switch {
+	case g.ExpiresAt.IsZero():
+	case !g.ExpiresAt.After(m.o.Now()):
+		return fault.Invalid(field, "until is in the past")
+	case g.ExpiresAt.After(end):
+		return fault.Invalid(field, "until is later than the task's end; leave it out to end with the task")
+	}
+	return nil
+}
+
+// inField says to which field a fault from below belongs.
+func inField(field string, err error) error {
+	f := fault.From(err)
+	if f.Reason == fault.Internal {
+		return err
+	}
+	return fault.New(f.Reason, field+": "+f.Public, err).With("field", field)
+}
+
+// printable refuses what two readers could take for two different names.
+func printable(s string) bool {
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return false
+		}
+	}
+	return norm.NFC.IsNormalString(s)
+}

@@ -1,0 +1,160 @@
+package mint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/store"
+	"github.com/onedoor/onedoor/server/task"
+)
+
+// Connectors gives the current revision of a connector.
+type Connectors interface {
+	Current(ctx context.Context, workspace, name string) (connector.Revision, error)
+	Parsed(ctx context.Context, r connector.Revision) (*connector.Connector, error)
+}
+
+// Pepper gives the keyed hash under which a key is stored.
+type Pepper interface {
+	Digest(key []byte) (digest []byte, pepperID string)
+}
+
+// Options are what a Mint is made of; all are needed.
+type Options struct {
+	Store      Store
+	Connectors Connectors
+	Pepper     Pepper
+	// Forget drops a tree of tasks, named by its root, from this broker's caches, so
+	// that a revocation holds here before Revoke returns.
+	Forget func(workspace, rootID string)
+	Random io.Reader
+	NewID  func() string
+	Now    func() time.Time // the store's clock
+}
+
+// Mint makes and ends tasks.
+type Mint struct{ o Options }
+
+// New makes a Mint.
+func New(o Options) *Mint { return &Mint{o} }
+
+// Request is what an orchestrator asks for.
+type Request struct {
+	Agent     string
+	User      string
+	Sandbox   string
+	Grants    []string
+	TTL       time.Duration
+	Delegates []string
+}
+
+// Created is a new task with its key in the clear, this once.
+type Created struct {
+	Task   task.Task
+	Grants []grant.Grant
+	Key    task.Key
+}
+
+// Create mints a task. Everything is checked before anything is written, and it is
+// written in one transaction.
+func (m *Mint) Create(ctx context.Context, by authn.Identity, r Request) (*Created, error) {
+	if by.Orchestrator == nil {
+		return nil, fault.New(fault.CallerNotAllowed, "only an orchestrator mints tasks", nil)
+	}
+	now := m.o.Now()
+	t, err := m.draft(by, r, now)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := m.grants(ctx, by, r.Grants, t.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	if t.User, err = m.o.Store.EnsureUser(ctx, t.Workspace, task.LocalIssuer, r.User, m.o.NewID(), now); err != nil {
+		return nil, unavailable("the user could not be stored; try again", err)
+	}
+	key, err := task.NewKey(m.o.Random)
+	if err != nil {
+		return nil, fmt.Errorf("mint: %w", err)
+	}
+	digest, pepperID := m.o.Pepper.Digest([]byte(key.Reveal()))
+	if err := m.o.Store.CreateTask(ctx, Minted{Task: t, Grants: grants, KeyDigest: digest, PepperID: pepperID}); err != nil {
+		return nil, unavailable("the task could not be stored; try again", err)
+	}
+	return &Created{Task: t, Grants: grants, Key: key}, nil
+}
+
+// draft checks a request against the bounds of its orchestrator.
+func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, error) {
+	o := by.Orchestrator
+	sandbox, err := spiffeid.FromString(r.Sandbox)
+	switch {
+	case r.Agent == "":
+		return task.Task{}, fault.Invalid("agent", "name the agent")
+	case r.User == "":
+		return task.Task{}, fault.Invalid("user", "name the user for whom the agent acts")
+	case !printable(r.Agent):
+		return task.Task{}, fault.Invalid("agent", "no control characters, and in Unicode normal form C")
+	case !printable(r.User):
+		return task.Task{}, fault.Invalid("user", "no control characters, and in Unicode normal form C")
+	case err != nil:
+		return task.Task{}, fault.Invalid("sandbox", "not a SPIFFE ID: want spiffe://trust-domain/path")
+	case !o.MayBind(sandbox):
+		return task.Task{}, fault.New(fault.CallerNotAllowed, fmt.Sprintf("sandbox: this orchestrator may only bind tasks to %s and below", o.Sandboxes), nil)
+	case !o.MayAssertUsers:
+		return task.Task{}, fault.New(fault.CallerNotAllowed, "user: this orchestrator may not assert users (may_assert_users in the configuration)", nil)
+	case r.TTL <= 0:
+		return task.Task{}, fault.Invalid("ttl", "must be positive")
+	case r.TTL > o.MaxTTL:
+		return task.Task{}, fault.Invalid("ttl", fmt.Sprintf("at most %s for this orchestrator", o.MaxTTL))
+	}
+	if err := checkDelegates(o, r.Delegates); err != nil {
+		return task.Task{}, err
+	}
+	t := task.Task{
+		Workspace: by.Workspace, ID: m.o.NewID(), Agent: r.Agent, Sandbox: sandbox, State: task.Active,
+		CreatedAt: now, ExpiresAt: now.Add(r.TTL), CreatedBy: o.ID.String(), KeyID: m.o.NewID(), Delegates: r.Delegates,
+	}
+	t.RootID = t.ID
+	return t, nil
+}
+
+// checkDelegates: a task may name only workloads to which its orchestrator could have
+// bound it itself.
+func checkDelegates(o *authn.Orchestrator, delegates []string) error {
+	for i, d := range delegates {
+		field := fmt.Sprintf("delegates[%d]", i)
+		text := d
+		if len(d) > 0 && d[len(d)-1] == '/' {
+			text = d[:len(d)-1]
+		}
+		id, err := spiffeid.FromString(text)
+		if err != nil || id.Path() == "" {
+			return fault.Invalid(field, "not a SPIFFE ID with a path, nor a prefix of one that ends in /")
+		}
+		if !o.MayBind(id) {
+			return fault.New(fault.CallerNotAllowed, field+": outside of what this orchestrator may bind tasks to", nil)
+		}
+	}
+	return nil
+}
+
+func unavailable(public string, err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		return fault.New(fault.StoreUnavailable, public, err)
+	}
+	return fault.New(fault.Internal, "internal error", err)
+}

@@ -1,0 +1,139 @@
+package sqlstore
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onedoor/onedoor/server/audit"
+)
+
+// liveTasksPerRead is how many ids liveTasks takes. A shorter list is filled up with
+// its last id, so that the statement has one shape.
+const liveTasksPerRead = 16
+
+const liveTasks = `
+SELECT id FROM tasks
+WHERE workspace_id = $1 AND state = 'ACTIVE' AND expires_us > $2
+  AND id IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
+
+// LiveTasks returns those of the tasks that are ACTIVE and not past their end.
+func (a auditTx) LiveTasks(ctx context.Context, tasks []audit.TaskRef, now time.Time) (map[audit.TaskRef]bool, error) {
+	live := make(map[audit.TaskRef]bool, len(tasks))
+	byWorkspace := map[string][]string{}
+	for _, ref := range tasks {
+		byWorkspace[ref.Workspace] = append(byWorkspace[ref.Workspace], ref.TaskID)
+	}
+	for workspace, ids := range byWorkspace {
+		for len(ids) > 0 {
+			n := min(len(ids), liveTasksPerRead)
+			args := make([]any, 0, 2+liveTasksPerRead)
+			args = append(args, workspace, micros(now))
+			for i := range liveTasksPerRead {
+				args = append(args, ids[min(i, n-1)])
+			}
+			_, err := a.query(ctx, "check that tasks are live", func(scan scanner) error {
+				var id string
+				err := scan(&id)
+				live[audit.TaskRef{Workspace: workspace, TaskID: id}] = true
+				return err
+			}, liveTasks, args...)
+			if err != nil {
+				return nil, err
+			}
+			ids = ids[n:]
+		}
+	}
+	return live, nil
+}
+
+// The update changes nothing; it makes the row that stood there come back.
+const (
+	claimKeysHead = `INSERT INTO idempotency_keys (workspace_id, task_id, idem_key, invocation_id, created_us) VALUES `
+	claimKeysTail = ` ON CONFLICT (workspace_id, task_id, idem_key) DO UPDATE SET invocation_id = idempotency_keys.invocation_id
+RETURNING workspace_id, task_id, idem_key, invocation_id`
+	claimColumns = 5
+)
+
+// ClaimKeys claims idempotency keys. Its answer holds, for each claim that came too
+// late, the invocation that claimed the key before; within one call, the first claim
+// of a key wins.
+func (a auditTx) ClaimKeys(ctx context.Context, claims []audit.Claim, now time.Time) (map[audit.Claim]string, error) {
+	type key struct {
+		task audit.TaskRef
+		key  string
+	}
+	winner := make(map[key]string, len(claims))
+	var args []any
+	for _, c := range claims {
+		if _, twice := winner[key{c.Task, c.Key}]; twice {
+			continue // a statement may not touch a row twice
+		}
+		winner[key{c.Task, c.Key}] = c.InvocationID
+		args = append(args, c.Task.Workspace, c.Task.TaskID, c.Key, c.InvocationID, micros(now))
+	}
+	for _, part := range portions(len(args) / claimColumns) {
+		query := claimKeysHead + values(part, claimColumns) + claimKeysTail
+		_, err := a.query(ctx, "claim idempotency keys", func(scan scanner) error {
+			var k key
+			var invocation string
+			err := scan(&k.task.Workspace, &k.task.TaskID, &k.key, &invocation)
+			winner[k] = invocation
+			return err
+		}, query, args[:part*claimColumns]...)
+		if err != nil {
+			return nil, err
+		}
+		args = args[part*claimColumns:]
+	}
+	late := map[audit.Claim]string{}
+	for _, c := range claims {
+		if first := winner[key{c.Task, c.Key}]; first != c.InvocationID {
+			late[c] = first
+		}
+	}
+	return late, nil
+}
+
+const hasOutcome = `
+SELECT 1 FROM audit_events
+WHERE workspace_id = $1 AND invocation_id = $2 AND kind IN ('OUTCOME', 'ADMIN_OUTCOME')
+LIMIT 1`
+
+// HasOutcome reports whether an invocation has an outcome row in any chain.
+func (a auditTx) HasOutcome(ctx context.Context, workspace, invocationID string) (bool, error) {
+	n, err := a.query(ctx, "look for an outcome", func(scan scanner) error { return scan(new(int)) },
+		hasOutcome, workspace, invocationID)
+	return n > 0, err
+}
+
+// portions cuts n rows into powers of two, 64 at most: many rows travel together,
+// and yet there are only seven statements, which the database plans once each.
+func portions(n int) []int {
+	var parts []int
+	for size := 64; size > 0; size /= 2 {
+		for ; n >= size; n -= size {
+			parts = append(parts, size)
+		}
+	}
+	return parts
+}
+
+// values gives "($1, $2), ($3, $4)" for two rows of two columns.
+func values(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	b.WriteString(")")
+	return b.String()
+}

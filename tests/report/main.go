@@ -1,0 +1,153 @@
+// Command report reads the output of `go test -json` from a file, shows what failed,
+// and ends with which stores and counterparts really took part: a suite that skips in
+// silence is worse than none. It exits with 1 if anything failed, or if in CI a row
+// that must take part did not.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// event is one line of `go test -json`.
+type event struct {
+	Action      string
+	Package     string
+	ImportPath  string // of build output
+	Test        string
+	Output      string
+	FailedBuild string
+}
+
+// row is one store or counterpart and how its tests are known.
+type row struct {
+	name string
+	// in is part of the test's name, in small letters, or of its package.
+	in string
+	// must: CI fails without it.
+	must bool
+}
+
+func rows() []row {
+	return []row{
+		{"SQLite", "sqlite", true},
+		{"PostgreSQL", "postgres", true},
+		{"CockroachDB (COCKROACH_URL or COCKROACH_BINARY)", "cockroach", false},
+		{"AWS KMS as moto plays it", "tests/kms", true},
+		{"Python's SPIFFE client (PyPI spiffe)", "tests/spiffe", true},
+	}
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: report FILE")
+		os.Exit(2)
+	}
+	ok, err := reportFile(os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func reportFile(name string) (ok bool, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = file.Close() }()
+	return report(file, os.Stdout, os.Getenv("CI") == "true")
+}
+
+// tally is what became of the tests.
+type tally struct {
+	packages, passed, failed, skipped int
+	skips                             []string
+	took                              map[string]int // passed tests, by row
+}
+
+// report writes the report and says whether all is well. Lines that are no JSON come
+// from the go tool itself and are shown as they are.
+func report(in io.Reader, out io.Writer, ci bool) (ok bool, err error) {
+	t := tally{took: map[string]int{}}
+	output := map[string]*strings.Builder{} // of tests and packages that still run
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			_, _ = fmt.Fprintln(out, lines.Text())
+			continue
+		}
+		t.take(e, output, out)
+	}
+	if err := lines.Err(); err != nil {
+		return false, err
+	}
+	return t.close(out, ci), nil
+}
+
+func (t *tally) take(e event, output map[string]*strings.Builder, out io.Writer) {
+	key := e.Package + e.ImportPath + " " + e.Test
+	switch e.Action {
+	case "output", "build-output":
+		if output[key] == nil {
+			output[key] = &strings.Builder{}
+		}
+		output[key].WriteString(e.Output)
+		return
+	case "pass":
+		t.pass(e)
+	case "fail", "build-fail":
+		t.failed++
+		_, _ = fmt.Fprintf(out, "FAIL %s\n", key)
+		if text := output[key]; text != nil {
+			_, _ = io.WriteString(out, text.String())
+		}
+	case "skip":
+		if e.Test != "" {
+			t.skipped++
+			t.skips = append(t.skips, key)
+		}
+	default:
+		return
+	}
+	delete(output, key)
+}
+
+func (t *tally) pass(e event) {
+	if e.Test == "" {
+		t.packages++
+		return
+	}
+	t.passed++
+	for _, r := range rows() {
+		if strings.Contains(strings.ToLower(e.Test), r.in) || strings.HasSuffix(e.Package, "/"+r.in) {
+			t.took[r.name]++
+		}
+	}
+}
+
+func (t *tally) close(out io.Writer, ci bool) (ok bool) {
+	ok = t.failed == 0 && t.passed > 0
+	_, _ = fmt.Fprintf(out, "What took part: %d packages and %d tests passed, %d failed, %d skipped\n",
+		t.packages, t.passed, t.failed, t.skipped)
+	for _, r := range rows() {
+		said := fmt.Sprintf("%d tests", t.took[r.name])
+		if t.took[r.name] == 0 {
+			said = "DID NOT RUN"
+			ok = ok && !(ci && r.must)
+		}
+		_, _ = fmt.Fprintf(out, "  %-50s %s\n", r.name, said)
+	}
+	for _, s := range t.skips {
+		_, _ = fmt.Fprintf(out, "  skipped: %s\n", s)
+	}
+	return ok
+}

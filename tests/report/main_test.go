@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReport(t *testing.T) {
+	line := func(action, pkg, test string) string {
+		return `{"Action":"` + action + `","Package":"m/` + pkg + `","Test":"` + test + `"}`
+	}
+	all := []string{
+		line("pass", "server/store/sqlstore", "TestConformance/sqlite/tasks"), line("pass", "server/store/sqlstore", "TestPostgres"),
+		line("pass", "tests/kms", "TestA"), line("pass", "tests/spiffe", "TestB"), line("pass", "tests/spiffe", ""),
+	}
+	tests := []struct {
+		name   string
+		lines  []string
+		ci, ok bool
+		says   []string
+	}{
+		{name: "all took part", lines: all, ci: true, ok: true, says: []string{"1 packages and 4 tests passed", "CockroachDB (COCKROACH_URL or COCKROACH_BINARY)    DID NOT RUN"}},
+		{name: "a store is missing in CI", lines: all[1:], ci: true, says: []string{"SQLite                                             DID NOT RUN"}},
+		{name: "a store is missing at home", lines: all[1:], ok: true},
+		{name: "nothing ran", says: []string{"0 tests passed"}},
+		{name: "a test failed", ok: false, says: []string{"FAIL m/a TestX", "want 1, got 2", "1 failed"}, lines: append([]string{
+			`{"Action":"output","Package":"m/a","Test":"TestX","Output":"want 1, got 2\n"}`, line("fail", "a", "TestX"),
+		}, all...)},
+		{name: "a package did not build", lines: append([]string{
+			`{"Action":"build-output","ImportPath":"m/a","Output":"undefined: x\n"}`, `{"Action":"build-fail","ImportPath":"m/a"}`,
+		}, all...), says: []string{"undefined: x", "1 failed"}},
+		{name: "a skip is named", ok: true, lines: append([]string{line("skip", "a", "TestY")}, all...), says: []string{"skipped: m/a TestY"}},
+		{name: "a package without tests is no skip", ok: true, lines: append([]string{line("skip", "a", "")}, all...), says: []string{"0 skipped"}},
+		{name: "what is no JSON is shown", ok: true, lines: append([]string{"go: go.mod is broken"}, all...), says: []string{"go: go.mod is broken"}},
+		{name: "output of what passed is not", ok: true, lines: append([]string{
+			`{"Action":"output","Package":"m/a","Test":"TestZ","Output":"chatter\n"}`, line("pass", "a", "TestZ"),
+		}, all...)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			ok, err := report(strings.NewReader(strings.Join(tt.lines, "\n")), &out, tt.ci)
+			require.NoError(t, err)
+			require.Equal(t, tt.ok, ok, out.String())
+			for _, s := range tt.says {
+				require.Contains(t, out.String(), s)
+			}
+			require.NotContains(t, out.String(), "chatter")
+		})
+	}
+}
