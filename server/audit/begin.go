@@ -249,9 +249,24 @@ func (l *Log) withFirst(ctx context.Context, workspace string, err error) error 
 	if !errors.As(err, &f) || f.Reason != fault.Conflict {
 		return err
 	}
-	outcome := "IN_PROGRESS"
-	if e, found, ferr := l.o.Store.FindOutcome(ctx, workspace, f.Metadata["first_invocation_id"]); ferr == nil && found {
-		outcome = string(e.Outcome)
+	events, ferr := l.o.Store.Events(ctx, Filter{Workspace: workspace, InvocationID: f.Metadata["first_invocation_id"], Limit: 10})
+	if ferr != nil {
+		return f // that nothing was sent now is certain; how it ended then is not known
 	}
-	return f.With("first_outcome", outcome)
+	return f.With("first_outcome", endOf(events))
+}
+
+// endOf says how an invocation ended. One without an intent was refused: it claimed
+// its key and was then over a limit.
+func endOf(events []Event) string {
+	end := string(NotSent)
+	for i := range events {
+		switch events[i].Kind {
+		case OutcomeRow:
+			return string(events[i].Outcome)
+		case IntentRow:
+			end = "IN_PROGRESS"
+		}
+	}
+	return end
 }

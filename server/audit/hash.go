@@ -67,12 +67,19 @@ func (e *Event) normal() {
 	if e.Count == 0 {
 		e.Count = 1
 	}
-	for _, s := range [...]*string{&e.Agent, &e.SPIFFEID, &e.Peer, &e.Connector, &e.Tool, &e.Detail, &e.Reason, &e.UserID} {
+	// All texts, also those that should be clean: one row that the store refuses would
+	// hold up every row behind it.
+	for _, s := range [...]*string{
+		&e.Workspace, &e.InvocationID, &e.TaskID, &e.KeyID, &e.UserID, &e.Agent, &e.SPIFFEID, &e.AuthMethod,
+		&e.Peer, &e.Connector, &e.Tool, &e.GrantID, &e.CredentialID, &e.Reason, &e.Detail,
+	} {
 		*s = cleanText(*s)
 	}
+	clean := make([]string, len(e.Resources)) // the list may be somebody else's: not written to
 	for i, r := range e.Resources {
-		e.Resources[i] = cleanText(r)
+		clean[i] = cleanText(r)
 	}
+	e.Resources = clean
 }
 
 func cleanText(s string) string {

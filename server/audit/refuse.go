@@ -69,16 +69,16 @@ func (r *refusals) counted(key [2]string, e Event, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.byKey[key]
+	if c == nil && len(r.byKey) >= maxRefusalKeys {
+		// Too many strangers: they share one count a reason, which names none of them.
+		key[0] = "(others)"
+		c = r.byKey[key]
+		e = Event{Workspace: SystemWorkspace, Kind: e.Kind, Decision: e.Decision, Reason: e.Reason, Peer: key[0]}
+	}
+	// A count that waits to be written goes on, however late the writer is.
 	if c == nil || (now.Sub(c.since) >= refusalWindow && c.sample.Count == 0) {
-		if c == nil && len(r.byKey) >= maxRefusalKeys {
-			// Too many strangers: they share one count a reason.
-			key[0] = "(others)"
-			c = r.byKey[key]
-		}
-		if c == nil || now.Sub(c.since) >= refusalWindow {
-			c = &refusalCount{since: now}
-			r.byKey[key] = c
-		}
+		c = &refusalCount{since: now}
+		r.byKey[key] = c
 	}
 	c.seen++
 	if !r.pending {

@@ -85,7 +85,7 @@ func (b *Broker) Invoke(ctx context.Context, c Call) (*Answer, error) {
 		return nil, err
 	}
 	answer, used, err := s.whole(ctx)
-	s.finish(err, used)
+	s.finish(ctx, err, used)
 	return answer, err
 }
 
@@ -104,7 +104,7 @@ func (b *Broker) InvokeStream(ctx context.Context, c Call, sink Sink) (int64, er
 		return 0, err
 	}
 	n, err := s.relay(ctx, sink)
-	s.finish(err, grant.Limits{Bytes: n})
+	s.finish(ctx, err, grant.Limits{Bytes: n})
 	return n, err
 }
 
@@ -118,6 +118,9 @@ type decided struct {
 // start takes a call from its intent to the open answer of the upstream: steps a to e.
 func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) {
 	d, err := b.decide(ctx, c)
+	if err == nil && stream && d.decision.Grant.Limits.Rows > 0 {
+		err = fault.New(fault.LimitReached, "the grant limits rows, which cannot be counted in a stream: use Invoke", nil).With("limit", "rows")
+	}
 	if err != nil {
 		return nil, b.refuse(ctx, c, d, err)
 	}
@@ -127,7 +130,7 @@ func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) 
 	}
 	s := &sent{b: b, intent: intent, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}
 	if err := s.send(ctx); err != nil {
-		s.finish(err, grant.Limits{})
+		s.finish(ctx, err, grant.Limits{})
 		return nil, err
 	}
 	return s, nil

@@ -28,9 +28,6 @@ type sent struct {
 
 	answer *upstream.Answer
 	body   int64
-	// settled is what was taken out of the grant's limits before the answer was
-	// handed over.
-	settled bool
 }
 
 // send is steps d and e. The clear secret exists in here alone.
@@ -142,7 +139,7 @@ func (s *sent) relay(ctx context.Context, sink Sink) (int64, error) {
 }
 
 // finish records how the call ended, whatever became of the caller.
-func (s *sent) finish(err error, used grant.Limits) {
+func (s *sent) finish(ctx context.Context, err error, used grant.Limits) {
 	o := audit.Outcome{Result: audit.OK, RequestBytes: int64(len(s.bound.Body)), ResponseBytes: s.body}
 	if s.answer != nil {
 		o.UpstreamStatus = s.answer.Status
@@ -154,7 +151,7 @@ func (s *sent) finish(err error, used grant.Limits) {
 		}
 	}
 	if err != nil {
-		o.Result, o.Reason = resultOf(err, s.answer != nil), reasonOf(err)
+		o.Result, o.Reason = resultOf(err, s.answer != nil), reasonOf(ctx, err)
 	}
 	if s.stream {
 		o.Unused = s.intent.Reserved(true)
@@ -179,7 +176,13 @@ func resultOf(err error, answered bool) audit.Result {
 	return audit.NotSent
 }
 
-func reasonOf(err error) string {
+// reasonOf is what the trail says. A call that ended because its caller's context did
+// has that one's cause, for instance TASK_ENDED, and not the time-out it looked like.
+func reasonOf(ctx context.Context, err error) string {
+	var e *egress.Error
+	if cause := context.Cause(ctx); cause != nil && errors.As(err, &e) && e.Kind == egress.TimedOut {
+		err = cause
+	}
 	var f *fault.Error
 	switch {
 	case errors.As(err, &f):

@@ -71,7 +71,7 @@ func TestBindHeaders(t *testing.T) {
 	require.Equal(t, map[string][]string{"Accept": {"application/json"}}, map[string][]string(b.Header))
 	require.Nil(t, b.Body)
 
-	b.Header.Set("Accept", "text/html")
+	b.Header["Accept"][0] = "text/html"
 	b.Header.Set("Authorization", "Bearer x")
 	again, err := c.Bind("contacts.get", []byte(`{"id":"1"}`))
 	require.NoError(t, err)
@@ -211,6 +211,55 @@ func TestBindNeverEchoesValues(t *testing.T) {
 		_, err = c.Bind(tool, []byte(`{"`+long+`":1}`))
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), long)
+	}
+}
+
+// Each of these rules holds by itself, where no other one would stop the value too.
+func TestBindRulesAlone(t *testing.T) {
+	c, err := connector.Parse([]byte(`connector: c
+kind: http
+origin: https://c.example
+tools:
+  - name: path
+    severity: READ
+    method: GET
+    path: /contacts/{id}
+    resources: ["contact:*"]
+    arguments: {type: object, required: [id], properties: {id: {type: string}}}
+  - name: parts
+    severity: READ
+    method: GET
+    path: /files
+    query: {drive: drive, path: path}
+    resources: ["file:{drive}/{path}"]
+    arguments: {type: object, required: [drive, path], properties: {drive: {}, path: {}}}
+  - name: format
+    severity: READ
+    method: GET
+    path: /days
+    query: {day: day, other: other}
+    resources: ["day:*"]
+    arguments: {type: object, properties: {day: {type: string, format: date}, other: {type: string}}}
+`))
+	require.NoError(t, err)
+	for _, tt := range []struct{ name, tool, args, field string }{
+		{"dot", "path", `{"id":"."}`, "id"},
+		{"dot dot", "path", `{"id":".."}`, "id"},
+		{"nothing", "path", `{"id":""}`, "id"},
+		{"a first part that holds the separator", "parts", `{"drive":"d/a","path":"b"}`, "drive"},
+		{"a first part that leads up", "parts", `{"drive":"..","path":"b"}`, "drive"},
+		{"an empty first part", "parts", `{"drive":"","path":"b"}`, "drive"},
+		{"an empty last part", "parts", `{"drive":"d","path":""}`, "path"},
+		{"two lists", "parts", `{"drive":["d"],"path":["a"]}`, "path"},
+		{"a format", "format", `{"day":"tomorrow"}`, "day"},
+	} {
+		_, err := c.Bind(tt.tool, []byte(tt.args))
+		require.True(t, fault.Is(err, fault.ArgumentInvalid), "%s: %v", tt.name, err)
+		require.Equal(t, tt.field, fault.From(err).Metadata["field"], "%s: %v", tt.name, err)
+	}
+	for range 50 {
+		_, err := c.Bind("format", []byte(`{"other":1,"day":"tomorrow"}`))
+		require.Equal(t, "day", fault.From(err).Metadata["field"], "the same arguments get the same answer")
 	}
 }
 

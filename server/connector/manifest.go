@@ -44,7 +44,7 @@ func (r *reader) manifest(n *yaml.Node, c *Connector) {
 	r.fields(n, "manifest",
 		field{"connector", true, func(n *yaml.Node) { c.Name = r.name(n, "connector") }},
 		field{"kind", true, func(n *yaml.Node) {
-			if c.Kind = r.text(n, "kind", maxName); c.Kind != "" && c.Kind != "http" {
+			if c.Kind = r.text(n, "kind", maxName); c.Kind != "" && c.Kind != KindHTTP {
 				r.fail(n, "kind %s: want http", quote(c.Kind))
 			}
 		}},

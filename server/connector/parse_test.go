@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,7 @@ func TestParseRefuses(t *testing.T) {
 		{"resource with a type of the caller's", replaced(t, "contact:{id}", "{id}:a"), "line 9: resource"},
 		{"resource with part of a type", replaced(t, "contact:{id}", "a{id}:b"), "line 9: resource"},
 		{"resource with * in it", replaced(t, "contact:{id}", "contact:{id}/*"), "line 9: resource"},
+		{"resource of an argument that may be left out", replaced(t, "/contacts/{id}", "/contacts", "    method", "    query: {id: id}\n    method", "required: [id]", "required: []"), `line 10: tool get: the argument "id" must be required`},
 		{"resource with *", replaced(t, "contact:{id}", "contact:eu-*"), "line 9: resource"},
 		{"resource that cannot be told apart", replaced(t, "contact:{id}", "contact:{id}{id}"), "line 9: resource: after the argument \"id\" want a separator"},
 		{"resource with a weak separator", replaced(t, "contact:{id}", "contact:{id}-{id}"), "line 9: resource: after the argument \"id\" want a separator"},
@@ -274,6 +276,14 @@ func TestParseTellsAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
+// A schema on the broker's own disk, sound in itself, is not read.
+func TestParseReadsNoFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "schema.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"type":"string"}`), 0o600))
+	_, err := connector.Parse([]byte(replaced(t, "{type: string}", `{$ref: "#/properties/id/default", default: {$ref: "file://`+file+`"}}`)))
+	require.ErrorContains(t, err, "a schema may refer only to itself")
+}
+
 func TestParseCertificates(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
@@ -294,6 +304,7 @@ func TestParseCertificates(t *testing.T) {
 		{"two", good + good, true},
 		{"with a key", good + block("PRIVATE KEY", key), false},
 		{"half a certificate", block("CERTIFICATE", der[:len(der)/2]), false},
+		{"under another label", block("TRUSTED CERTIFICATE", der), false},
 		{"cut off", good + good[:40], false},
 		{"with text after", good + "hello\n", false},
 	} {

@@ -221,7 +221,7 @@ func (r *reader) resource(n *yaml.Node, d *draft, pieces []piece) resourceTempla
 		t.fixed = fixed
 	case strings.Contains(example.String(), "*"):
 		r.fail(n, "resource: * stands alone, for the whole type")
-	case pieces[0].arg != "" || !strings.Contains(pieces[0].literal, ":"):
+	case !strings.Contains(pieces[0].literal, ":"):
 		r.fail(n, "resource: the type is fixed, want type:{argument}")
 	}
 	return t

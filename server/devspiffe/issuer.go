@@ -52,7 +52,7 @@ func (i *issuer) makeCA() (err error) {
 	}
 	now := i.o.Now()
 	template := &x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{"Onedoor development"}},
+		Subject:               pkix.Name{Organization: []string{"Onedoor development"}, CommonName: "authority"},
 		URIs:                  []*url.URL{i.o.TrustDomain.ID().URL()},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(caLife),
@@ -99,7 +99,9 @@ func (i *issuer) x509SVID(w *Workload) (cert, pkcs8 []byte, err error) {
 	}
 	now := i.o.Now()
 	template := &x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{"Onedoor development"}},
+		// Another name than the authority's: to OpenSSL, a certificate whose subject is
+		// its issuer is self-signed.
+		Subject:               pkix.Name{Organization: []string{"Onedoor development"}, CommonName: "workload"},
 		URIs:                  []*url.URL{w.ID.URL()},
 		DNSNames:              w.DNSNames,
 		IPAddresses:           w.IPs,

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,23 +73,24 @@ func TestDoBytesOnTheWire(t *testing.T) {
 
 func TestDoAttachesAfterCleaning(t *testing.T) {
 	b := upstream(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, "%v|%v|%s", r.Header.Values("X-Api-Key"), r.Header.Values("X_api_key"), r.URL.RawQuery)
-		w.Header().Set("X-Seen", "1")
+		h := r.Header
+		_, _ = fmt.Fprintf(w, "%v|%v|%v|%s", h.Values("X-Api-Key"), h.Values("X_api_key"), h.Values("X-Named"), r.URL.RawQuery)
 	})
 	att := egress.NewAttachment()
 	require.NoError(t, att.SetHeader("x-api-key", "key-1234567"))
+	require.NoError(t, att.SetHeader("X-Named", "key-1234567"))
 	require.NoError(t, att.AddQuery("token", "que ry+1234567"))
 	require.NoError(t, att.Scrub([]byte("key-1234567")))
 	require.NoError(t, att.Scrub([]byte("que ry+1234567")))
 	req := &egress.Request{Method: "GET", Origin: b.origin, Path: "/", Query: "a=b", Header: http.Header{
-		"X-Api-Key": {"evil"}, "X_api_key": {"evil"}, "Connection": {"X-Api-Key"},
+		"X-Api-Key": {"evil"}, "X_api_key": {"evil"}, "X-Named": {"evil"}, "Connection": {"X-Named"},
 	}}
 	res, err := b.door.Do(t.Context(), b.key, b.policy, req, att, b.limits)
 	require.NoError(t, err)
 	text, err := res.Bytes()
 	require.NoError(t, err)
-	require.Equal(t, "[[redacted]]|[]|a=b&token=[redacted]", string(text))
-	require.EqualValues(t, 2, res.Redactions())
+	require.Equal(t, "[[redacted]]|[]|[[redacted]]|a=b&token=[redacted]", string(text))
+	require.EqualValues(t, 3, res.Redactions())
 }
 
 func TestDoRefusesBeforeSending(t *testing.T) {
@@ -278,16 +281,22 @@ func TestDialerKnowsOneOrigin(t *testing.T) {
 	require.Zero(t, resolver.questions())
 }
 
+// net/http reads the environment once a process, so this one gets its own.
 func TestDoIgnoresProxiesOfTheEnvironment(t *testing.T) {
+	const inside = "EGRESS_TEST_INSIDE"
+	if os.Getenv(inside) != "" {
+		b := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+		_, text := b.fetch(t, b.get("/"))
+		require.Equal(t, "ok", text)
+		return
+	}
 	var proxied atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Add(1) }))
 	t.Cleanup(proxy.Close)
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"} {
-		t.Setenv(name, proxy.URL)
-	}
-	b := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	_, text := b.fetch(t, b.get("/"))
-	require.Equal(t, "ok", text)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), inside+"=1", "HTTPS_PROXY="+proxy.URL, "https_proxy="+proxy.URL, "ALL_PROXY="+proxy.URL, "NO_PROXY=", "no_proxy=")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	require.Zero(t, proxied.Load())
 }
 
@@ -308,14 +317,15 @@ func TestDoDemandsTLS(t *testing.T) {
 		config *tls.Config
 		roots  []byte
 		kind   egress.Kind // 0: works
+		says   string
 	}{
-		{"TLS 1.3", with(func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }), ca.pem, 0},
-		{"TLS 1.2", with(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), ca.pem, 0},
-		{"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), ca.pem, egress.Unreachable},
-		{"another CA", good, newAuthority(t).pem, egress.Unreachable},
-		{"the system's CAs", good, nil, egress.Unreachable},
-		{"another name", ca.server(t, "other.test"), ca.pem, egress.Unreachable},
-		{"no certificate in the CA text", good, []byte("-----BEGIN NONSENSE-----"), egress.Denied},
+		{"TLS 1.3", with(func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }), ca.pem, 0, ""},
+		{"TLS 1.2", with(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), ca.pem, 0, ""},
+		{"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), ca.pem, egress.Unreachable, "connection failed"},
+		{"another CA", good, newAuthority(t).pem, egress.Unreachable, "not trusted"},
+		{"the system's CAs", good, nil, egress.Unreachable, "not trusted"},
+		{"another name", ca.server(t, "other.test"), ca.pem, egress.Unreachable, "for another name"},
+		{"no certificate in the CA text", good, []byte("-----BEGIN NONSENSE-----"), egress.Denied, "holds no certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t, ca, rawUpstream(t, c.config, answer200), answer("127.0.0.1"))
@@ -324,14 +334,14 @@ func TestDoDemandsTLS(t *testing.T) {
 				b.fetch(t, b.get("/"))
 				return
 			}
-			b.refuse(t, b.get("/path"), c.kind, false)
+			require.ErrorContains(t, b.refuse(t, b.get("/path"), c.kind, false), c.says)
 		})
 	}
 	t.Run("plain HTTP", func(t *testing.T) {
 		plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		t.Cleanup(plain.Close)
 		b := newBench(t, ca, plain.Listener.Addr(), answer("127.0.0.1"))
-		b.refuse(t, b.get("/path"), egress.Unreachable, false)
+		require.ErrorContains(t, b.refuse(t, b.get("/path"), egress.Unreachable, false), "does not speak TLS")
 	})
 	t.Run("the server sees the origin's name", func(t *testing.T) {
 		seen := make(chan string, 1)
@@ -346,7 +356,7 @@ func TestDoDemandsTLS(t *testing.T) {
 		b := newBench(t, ca, rawUpstream(t, good, answer200), nil)
 		later := func() time.Time { return time.Now().Add(48 * time.Hour) }
 		b.door = egress.New(egress.Options{Resolver: answer("127.0.0.1"), Now: later})
-		b.refuse(t, b.get("/path"), egress.Unreachable, false)
+		require.ErrorContains(t, b.refuse(t, b.get("/path"), egress.Unreachable, false), "certificate is not valid")
 	})
 }
 
@@ -356,7 +366,9 @@ func TestDoUnreachable(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	b := newBench(t, ca, l.Addr(), answer("127.0.0.1"))
-	t.Run("nobody listens", func(t *testing.T) { b.refuse(t, b.get("/path"), egress.Unreachable, false) })
+	t.Run("nobody listens", func(t *testing.T) {
+		require.ErrorContains(t, b.refuse(t, b.get("/path"), egress.Unreachable, false), "connection refused")
+	})
 	t.Run("no address", func(t *testing.T) {
 		b := newBench(t, ca, l.Addr(), answer(""))
 		b.refuse(t, b.get("/path"), egress.Unreachable, false)
@@ -364,7 +376,7 @@ func TestDoUnreachable(t *testing.T) {
 	t.Run("no such name", func(t *testing.T) {
 		req := b.get("/path")
 		req.Origin = origin(t, "https://canary.test")
-		b.refuse(t, req, egress.Unreachable, false)
+		require.ErrorContains(t, b.refuse(t, req, egress.Unreachable, false), "does not exist")
 	})
 	t.Run("the second address answers", func(t *testing.T) {
 		server := ca.serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })

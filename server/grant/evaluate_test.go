@@ -239,6 +239,27 @@ func TestSetTools(t *testing.T) {
 	require.False(t, s.Holds(""))
 }
 
+func TestPinned(t *testing.T) {
+	grants := parse(t, "crm: contacts.get READ contact:1", "erp: orders.get READ order:1")
+	grants[0].Revision, grants[1].Revision = 3, 7
+	s := grant.NewSet(grants)
+	tests := []struct {
+		name, connector, tool string
+		want                  grant.Pinned
+	}{
+		{"a tool that a grant names", "crm", "contacts.get", grant.Pinned{Held: true, Named: true, Revision: 3}},
+		{"another tool of the connector", "crm", "contacts.delete", grant.Pinned{Held: true, Revision: 3}},
+		{"another connector's tool", "erp", "contacts.get", grant.Pinned{Held: true, Revision: 7}},
+		{"a connector without a grant", "hr", "contacts.get", grant.Pinned{}},
+		{"nothing", "", "", grant.Pinned{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, s.Pinned(tt.connector, tt.tool))
+		})
+	}
+}
+
 // The index must decide as a plain walk over the grants does.
 func TestEvaluateAgreesWithAPlainWalk(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -61,11 +61,11 @@ func (m *Mint) fix(g *grant.Grant, c *connector.Connector, o *authn.Orchestrator
 	}
 	tools, err := c.ExpandTools(g.Tools)
 	if err != nil {
-		return fault.Invalid(field, err.Error())
+		return fault.Invalid(field, fault.From(err).Public)
 	}
 	g.ID, g.Revision, g.Tools = m.o.NewID(), c.Revision, tools
 	if err := c.CanCount(g.Limits, g.Tools); err != nil {
-		return fault.Invalid(field, err.Error())
+		return fault.Invalid(field, fault.From(err).Public)
 	}
 	switch {
 	case g.ExpiresAt.IsZero():

@@ -48,7 +48,11 @@ func (m *Mint) Revoke(ctx context.Context, by authn.Identity, id string) (task.T
 	if err != nil {
 		return task.Task{}, nil, err
 	}
-	if err := m.o.Store.EndTask(ctx, by.Workspace, id, task.Revoked, m.o.Now()); err != nil {
+	to := task.Revoked
+	if by.Role == authn.OrchestratorRole {
+		to = task.Ended
+	}
+	if err := m.o.Store.EndTask(ctx, by.Workspace, id, to, m.o.Now()); err != nil {
 		return task.Task{}, nil, unavailable("the task could not be ended; try again", err)
 	}
 	m.o.Forget(by.Workspace, t.RootID)

@@ -36,6 +36,7 @@ func NewHandler(conn grpc.ClientConnInterface, opts Options) http.Handler {
 	a.mux = runtime.NewServeMux(
 		runtime.WithMiddlewares(a.admit),
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
+		runtime.WithIncomingHeaderMatcher(noHeader),
 		runtime.WithOutgoingHeaderMatcher(noHeader),
 		runtime.WithOutgoingTrailerMatcher(noHeader),
 		runtime.WithErrorHandler(a.fail),

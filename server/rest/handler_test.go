@@ -189,6 +189,8 @@ func TestUnreadableRequestsAreRefused(t *testing.T) {
 	encoded.Header.Set("Content-Encoding", "gzip")
 	endless := post("/v1/invoke", "")
 	endless.Body, endless.ContentLength = io.NopCloser(io.LimitReader(spaces{}, rest.MaxBody+1)), -1
+	unread := post("/v1/invoke", "")
+	unread.Body, unread.ContentLength = io.NopCloser(broken{}), rest.MaxBody+1
 	cut := post("/v1/invoke", "")
 	cut.Body, cut.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("{"), broken{})), 10
 	cases := map[string]struct {
@@ -204,6 +206,7 @@ func TestUnreadableRequestsAreRefused(t *testing.T) {
 		"compressed":                 {encoded, 415, "content-encoding"},
 		"too large, said so":         {post("/v1/invoke", strings.Repeat(" ", rest.MaxBody+1)), 413, "body"},
 		"too large, not said":        {endless, 413, "body"},
+		"too large, not even read":   {unread, 413, "body"},
 		"cut off":                    {cut, 400, "body"},
 		"GET with a body":            {httptest.NewRequest("GET", "/v1/task", strings.NewReader("{}")), 400, "body"},
 		"POST with a query":          {post("/v1/invoke?tool=x", "{}"), 400, "query"},

@@ -66,12 +66,35 @@ func TestMessagesAreCopied(t *testing.T) {
 		r.ArgumentsJson[0] = 'X'
 		return kept, nil
 	}})
-	got, err := onedoorv1.NewBrokerClient(conn).Invoke(t.Context(), request)
-	require.NoError(t, err)
+	got := &onedoorv1.InvokeResponse{Status: 500, Body: []byte("from before")}
+	require.NoError(t, conn.Invoke(t.Context(), onedoorv1.Broker_Invoke_FullMethodName, request, got))
+	require.True(t, proto.Equal(kept, got), "nothing of the reply's old content is left")
 	got.Body[0], got.Headers["a"] = 'X', "X"
 	require.Equal(t, "{}", string(request.GetArgumentsJson()))
 	require.Equal(t, "body", string(kept.GetBody()))
 	require.Equal(t, "b", kept.GetHeaders()["a"])
+}
+
+func TestAStreamsRequestIsCopiedWhenSent(t *testing.T) {
+	changed := make(chan struct{})
+	got := make(chan string, 1)
+	conn := rest.NewInProcess(
+		func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return nil, nil },
+		func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			<-changed
+			return next(srv, s)
+		})
+	onedoorv1.RegisterBrokerServer(conn, &broker{stream: func(r *onedoorv1.InvokeStreamRequest, _ events) error {
+		got <- string(r.GetArgumentsJson())
+		return nil
+	}})
+	request := &onedoorv1.InvokeStreamRequest{ArgumentsJson: []byte("{}")}
+	_, err := onedoorv1.NewBrokerClient(conn).InvokeStream(t.Context(), request)
+	require.NoError(t, err)
+	request.ArgumentsJson[0] = 'X'
+	close(changed)
+	require.Equal(t, "{}", <-got)
+	conn.Wait()
 }
 
 func TestInvokeErrors(t *testing.T) {
@@ -196,7 +219,7 @@ func TestRegisteringFailsLoudly(t *testing.T) {
 }
 
 func TestStream(t *testing.T) {
-	conn, chain := connect(t, &broker{stream: func(r *onedoorv1.InvokeStreamRequest, s grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]) error {
+	conn, chain := connect(t, &broker{stream: func(r *onedoorv1.InvokeStreamRequest, s events) error {
 		require.Equal(t, "t", r.GetTool())
 		require.ErrorIs(t, s.RecvMsg(r), io.EOF)
 		require.NoError(t, s.SetHeader(metadata.Pairs("h", "1")))
@@ -235,19 +258,18 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamEnds(t *testing.T) {
-	type server = grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]
 	cases := map[string]struct {
-		handler func(server) error
+		handler func(events) error
 		check   func(*testing.T, error)
 	}{
-		"well":      {func(server) error { return nil }, func(t *testing.T, err error) { require.Equal(t, io.EOF, err) }},
-		"by panic":  {func(server) error { panic("password") }, internalError},
-		"by error":  {func(server) error { return errors.New("password") }, internalError},
-		"after nil": {func(s server) error { return s.Send(nil) }, internalError},
+		"well":      {func(events) error { return nil }, func(t *testing.T, err error) { require.Equal(t, io.EOF, err) }},
+		"by panic":  {func(events) error { panic("password") }, internalError},
+		"by error":  {func(events) error { return errors.New("password") }, internalError},
+		"after nil": {func(s events) error { return s.Send(nil) }, internalError},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			conn, _ := connect(t, &broker{stream: func(_ *onedoorv1.InvokeStreamRequest, s server) error { return c.handler(s) }})
+			conn, _ := connect(t, &broker{stream: func(_ *onedoorv1.InvokeStreamRequest, s events) error { return c.handler(s) }})
 			stream, err := onedoorv1.NewBrokerClient(conn).InvokeStream(t.Context(), &onedoorv1.InvokeStreamRequest{})
 			require.NoError(t, err)
 			header, err := stream.Header()
@@ -266,7 +288,7 @@ func internalError(t *testing.T, err error) {
 func TestStreamStopsWithItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
-		conn, _ := connect(t, &broker{stream: func(_ *onedoorv1.InvokeStreamRequest, s grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]) error {
+		conn, _ := connect(t, &broker{stream: func(_ *onedoorv1.InvokeStreamRequest, s events) error {
 			for {
 				if err := s.Send(&onedoorv1.InvokeStreamResponse{}); err != nil {
 					ended <- err

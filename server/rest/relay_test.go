@@ -113,12 +113,10 @@ func TestADisconnectedClientEndsTheHandler(t *testing.T) {
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+c.path, strings.NewReader(`{}`))
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", "application/json")
-			answer, err := client.Do(r)
-			if err == nil {
-				_, err = io.ReadAll(answer.Body)
+			// The answer may still come while the connection closes: either is right.
+			if answer, err := client.Do(r); err == nil {
 				require.NoError(t, answer.Body.Close())
 			}
-			require.ErrorIs(t, err, context.Canceled)
 			select {
 			case err := <-ended:
 				require.ErrorIs(t, err, context.Canceled)

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/rest"
@@ -41,7 +40,7 @@ func TestArgumentsKeepTheirBytes(t *testing.T) {
 					seen = append(seen, string(r.GetArgumentsJson()))
 					return &onedoorv1.ExplainResponse{}, nil
 				},
-				stream: func(r *onedoorv1.InvokeStreamRequest, s grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]) error {
+				stream: func(r *onedoorv1.InvokeStreamRequest, s events) error {
 					seen = append(seen, string(r.GetArgumentsJson()))
 					return s.Send(end(0))
 				},

@@ -67,7 +67,7 @@ func (k Key) Reveal() string {
 
 const redacted = "[task key]"
 
-// String, GoString, Format and MarshalText keep the key out of anything printed.
+// String keeps the key out of anything printed, as the three below do.
 func (k Key) String() string { return redacted }
 
 // GoString is for %#v.

@@ -32,6 +32,7 @@ func rules() []rule {
 		{"no writing to another package", foreignWrites},
 		{"reserved names", reservedNames},
 		{"who may reveal", reveals},
+		{"the clock is passed in", asked},
 		{"certificates are verified", verified},
 	}
 }

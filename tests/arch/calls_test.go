@@ -36,12 +36,32 @@ func reservedNames(files []file) (out []breach) {
 // mention counts, so that a method value is no way round.
 func reveals(files []file) (out []breach) {
 	for _, f := range files {
-		if !within(f.dir, "server") || f.testOnly() || withinAny(f.dir, revealers) {
+		if !within(f.dir, "server") || f.testOnly() || withinAny(f.path(), revealers) {
 			continue
 		}
 		walk(f.tree, func(n, _ ast.Node) {
 			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Reveal" {
-				out = append(out, f.breach(sel, f.dir+" may not call Reveal"))
+				out = append(out, f.breach(sel, f.path()+" may not call Reveal"))
+			}
+		})
+	}
+	return out
+}
+
+// asked refuses to ask the machine for the time where the clock is passed in.
+func asked(files []file) (out []breach) {
+	for _, f := range files {
+		local := f.local("time")
+		if local == "" || !within(f.dir, "server") || f.testOnly() || withinAny(f.dir, clocks) {
+			continue
+		}
+		walk(f.tree, func(n, _ ast.Node) {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return
+			}
+			if name := called(call.Fun); name == local+".Now" || name == local+".Since" || name == local+".Until" {
+				out = append(out, f.breach(call, name+": the clock is passed in"))
 			}
 		})
 	}

@@ -23,8 +23,11 @@ func outer(files []file) (out []breach) {
 				allowed = []string{f.dir}
 			case within(f.dir, "server"):
 				allowed = append(allowed, "server")
+				if f.testOnly() || withinAny(f.dir, clientUsers) {
+					allowed = append(allowed, "client")
+				}
 				if f.testOnly() {
-					allowed = append(allowed, "tests/testenv", "client")
+					allowed = append(allowed, "tests")
 				}
 			case within(f.dir, "client/onedoortest"):
 				allowed = append(allowed, "client", "server")

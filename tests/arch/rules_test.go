@@ -30,6 +30,10 @@ var beside = map[string][]string{
 // leaves import nothing of ours.
 var leaves = []string{"server/fault", "server/devspiffe", "server/demo"}
 
+// clientUsers are the parts of the server that may use the client: app puts up the
+// demo as an operator would, over the API.
+var clientUsers = []string{"server/app"}
+
 // reserved says which packages only some may import; production code alone.
 var reserved = []struct {
 	imports []string // import paths, with all below them
@@ -94,7 +98,8 @@ var testImports = []string{
 // vagueNames say nothing about what a package holds.
 var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "shared", "core", "types", "mocks", "misc", "base"}
 
-// reserved names: what only some packages may mention; production code of the server.
+// mentions are the names of other packages that only some may so much as mention;
+// production code of the server.
 var mentions = []struct {
 	pkg   string // import path
 	names []string
@@ -141,11 +146,16 @@ var mentions = []struct {
 }
 
 // revealers may call Reveal: they hash a task key, show it once, or seal, refresh and
-// attach a secret. Whoever is added here can see secrets.
+// attach a secret. Whoever is added here, folder or file, can see secrets.
 var revealers = []string{
 	"server/vault", "server/task", "server/credential", "server/authn", "server/mint", "server/api",
-	"server/demo", // its own invented ones
+	"server/demo", "server/app/devseed.go", // the demo's own, invented ones
 }
+
+// clocks may ask the machine for the time: at the edges, for deadlines, logs and
+// metrics. All others are given theirs, since what they decide must agree between
+// brokers and be testable. `time.Now` as a default value is no asking.
+var clocks = []string{"server/api", "server/app", "server/cmd", "server/demo", "server/devspiffe", "server/rest"}
 
 // pureCalls are the functions of other packages that may give a package variable its
 // value: what they return is never changed by anybody.

@@ -72,6 +72,8 @@ func importSnippets() []snippet {
 		{"the published harness imports server", "client/onedoortest/a.go", importing("onedoortest", ours("server/app")), ""},
 		{"another folder imports server", "demo/a.go", importing("demo", ours("server/fault")), apart},
 		{"server imports client", "server/api/a.go", importing("api", ours("client")), apart},
+		{"app imports client", "server/app/a.go", importing("app", ours("client")), ""},
+		{"server imports tests", "server/app/a_test.go", importing("app_test", ours("tests/testenv")), ""},
 		{"tests import server", "tests/e2e/a_test.go", importing("e2e_test", ours("server/app"), ours("client")), ""},
 
 		{"broker imports audit", "server/broker/a.go", importing("broker", ours("server/audit")), ""},
@@ -164,6 +166,7 @@ func stateSnippets() []snippet {
 
 func callSnippets() []snippet {
 	const reserved, reveal, verify = "reserved names", "who may reveal", "certificates are verified"
+	const clock = "the clock is passed in"
 	web := func(body string) string {
 		return "package broker\nimport web \"net/http\"\nfunc f(c *web.Client) {" + body + "}"
 	}
@@ -191,7 +194,15 @@ func callSnippets() []snippet {
 		{"reveal in audit", "server/audit/a.go", "package audit\nfunc f(s Secret) { s.Reveal() }", reveal},
 		{"reveal as a value", "server/audit/a.go", "package audit\nfunc f(s Secret) { g := s.Reveal; g() }", reveal},
 		{"reveal through its type", "server/audit/a.go", "package audit\nfunc f(s Secret) { Secret.Reveal(s) }", reveal},
+		{"reveal in a file that may", "server/app/devseed.go", "package app\nfunc f(s Secret) { s.Reveal() }", ""},
+		{"reveal in a file beside it", "server/app/dev.go", "package app\nfunc f(s Secret) { s.Reveal() }", reveal},
 		{"reveal in a test", "server/audit/a_test.go", "package audit_test\nfunc f(s Secret) { s.Reveal() }", ""},
+
+		{"now", at, "package broker\nimport \"time\"\nfunc f() { time.Now() }", clock},
+		{"since", at, "package broker\nimport t \"time\"\nfunc f(a t.Time) { t.Since(a) }", clock},
+		{"now by default", at, "package broker\nimport \"time\"\nfunc f() func() time.Time { return time.Now }", ""},
+		{"now at the edge", "server/api/a.go", "package api\nimport \"time\"\nfunc f() { time.Now() }", ""},
+		{"now in a test", "server/broker/a_test.go", "package broker_test\nimport \"time\"\nfunc f() { time.Now() }", ""},
 
 		{"no verification", "client/a.go", "package client\nimport \"crypto/tls\"\nvar c = tls.Config{InsecureSkipVerify: true}", verify},
 		{"no verification, later", "client/a.go", "package client\nfunc f(c C) { c.InsecureSkipVerify = true }", verify},

@@ -97,9 +97,12 @@ func (f file) local(importPath string) string {
 	return ""
 }
 
+// path is where f stands, from the root.
+func (f file) path() string { return path.Join(f.dir, f.name) }
+
 func (f file) breach(n ast.Node, what string) breach {
 	p := f.set.Position(n.Pos())
-	return breach{path.Join(f.dir, f.name) + ":" + strconv.Itoa(p.Line), what}
+	return breach{f.path() + ":" + strconv.Itoa(p.Line), what}
 }
 
 // ours turns an import path into a folder of this module; ok is false for others.

@@ -98,13 +98,7 @@ func (a auditTx) appendTo(ctx context.Context, events []audit.Event) error {
 	if n == 0 {
 		return a.fail(conflict(what, "the chain is closed, not there, or at another row"))
 	}
-	for _, part := range portions(len(events)) {
-		if _, err := a.exec(ctx, what, insertEvents+values(part, eventWidth), args[:part*eventWidth]...); err != nil {
-			return err
-		}
-		args = args[part*eventWidth:]
-	}
-	return nil
+	return a.many(ctx, what, insertEvents, "", eventWidth, args, nil)
 }
 
 // Events lists the trail of one workspace, newest first. Without a limit nothing is

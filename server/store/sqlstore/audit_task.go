@@ -2,8 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/onedoor/onedoor/server/audit"
@@ -73,19 +71,15 @@ func (a auditTx) ClaimKeys(ctx context.Context, claims []audit.Claim, now time.T
 		winner[key{c.Task, c.Key}] = c.InvocationID
 		args = append(args, c.Task.Workspace, c.Task.TaskID, c.Key, c.InvocationID, micros(now))
 	}
-	for _, part := range portions(len(args) / claimColumns) {
-		query := claimKeysHead + values(part, claimColumns) + claimKeysTail
-		_, err := a.query(ctx, "claim idempotency keys", func(scan scanner) error {
-			var k key
-			var invocation string
-			err := scan(&k.task.Workspace, &k.task.TaskID, &k.key, &invocation)
-			winner[k] = invocation
-			return err
-		}, query, args[:part*claimColumns]...)
-		if err != nil {
-			return nil, err
-		}
-		args = args[part*claimColumns:]
+	err := a.many(ctx, "claim idempotency keys", claimKeysHead, claimKeysTail, claimColumns, args, func(scan scanner) error {
+		var k key
+		var invocation string
+		err := scan(&k.task.Workspace, &k.task.TaskID, &k.key, &invocation)
+		winner[k] = invocation
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	late := map[audit.Claim]string{}
 	for _, c := range claims {
@@ -106,34 +100,4 @@ func (a auditTx) HasOutcome(ctx context.Context, workspace, invocationID string)
 	n, err := a.query(ctx, "look for an outcome", func(scan scanner) error { return scan(new(int)) },
 		hasOutcome, workspace, invocationID)
 	return n > 0, err
-}
-
-// portions cuts n rows into powers of two, 64 at most: many rows travel together,
-// and yet there are only seven statements, which the database plans once each.
-func portions(n int) []int {
-	var parts []int
-	for size := 64; size > 0; size /= 2 {
-		for ; n >= size; n -= size {
-			parts = append(parts, size)
-		}
-	}
-	return parts
-}
-
-// values gives "($1, $2), ($3, $4)" for two rows of two columns.
-func values(rows, columns int) string {
-	var b strings.Builder
-	for i := range rows * columns {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%columns == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-	}
-	b.WriteString(")")
-	return b.String()
 }

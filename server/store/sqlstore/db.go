@@ -48,9 +48,13 @@ type runner interface {
 // transaction is never committed, even if the function that runs in it goes on as
 // if nothing had happened: PostgreSQL would roll it back, and SQLite must not differ.
 type tx struct {
-	on    runner
-	fault error
+	sql      *sql.Tx
+	on       runner
+	oneByOne bool // rows are best inserted one by one; see many
+	fault    error
 }
+
+func (d *db) begun(s *sql.Tx) *tx { return &tx{sql: s, on: s, oneByOne: d.dialect == sqlite3} }
 
 // transact runs f in one serializable transaction, several times if need be: f must
 // have no effect outside of it. A commit whose acknowledgement was lost is an error.
@@ -63,8 +67,8 @@ func (d *db) transact(ctx context.Context, what string, f func(ctx context.Conte
 
 func (d *db) executeTx(ctx context.Context, what string, f func(ctx context.Context, t *tx) error) error {
 	var inside error
-	err := crdb.ExecuteTx(crdb.WithMaxRetries(ctx, maxTries), d.write, nil, func(s *sql.Tx) error {
-		inside = (&tx{on: s}).run(ctx, f)
+	err := crdb.ExecuteTx(crdb.WithMaxRetries(ctx, maxTries-1), d.write, nil, func(s *sql.Tx) error {
+		inside = d.begun(s).run(ctx, f)
 		return inside
 	})
 	if err != nil && inside != nil {
@@ -83,7 +87,7 @@ func (d *db) once(ctx context.Context, what string, f func(ctx context.Context, 
 	}
 	// After a commit this does nothing; it also runs when f panics.
 	defer func() { _ = s.Rollback() }()
-	if err := (&tx{on: s}).run(ctx, f); err != nil {
+	if err := d.begun(s).run(ctx, f); err != nil {
 		return err
 	}
 	return failed(what+": commit", s.Commit())

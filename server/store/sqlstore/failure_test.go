@@ -128,11 +128,47 @@ func TestRetryGivesUp(t *testing.T) {
 	require.Equal(t, 1, runs)
 }
 
+// TestTransactionsOfCockroach runs the path of CockroachDB on PostgreSQL, which knows
+// its statements too. What PostgreSQL makes of concurrent ones is not looked at.
+func TestTransactionsOfCockroach(t *testing.T) {
+	s := migrated(t, testenv.Postgres(t))
+	sqlstore.AsCockroach(s)
+	own := errors.New("own")
+	open := func(end func(run int) error) (runs int, err error) {
+		err = s.Audit().Write(t.Context(), func(ctx context.Context, tx audit.Tx) error {
+			runs++
+			if err := tx.OpenChain(ctx, "chain", "b", "i", time.Now()); err != nil {
+				return err
+			}
+			return end(runs)
+		})
+		return runs, err
+	}
+	again := sqlstore.ErrorText(&pgconn.PgError{Code: "40001"})
+	runs, err := open(func(int) error { return own })
+	require.Equal(t, own, err)
+	require.Equal(t, 1, runs)
+	runs, err = open(func(int) error { return fmt.Errorf("wrapped: %w", again) })
+	require.ErrorIs(t, err, store.ErrUnavailable)
+	require.Equal(t, 10, runs)
+	require.PanicsWithValue(t, "boom", func() { _, _ = open(func(int) error { panic("boom") }) })
+	runs, err = open(func(run int) error {
+		if run < 3 {
+			return again
+		}
+		return nil
+	})
+	require.NoError(t, err, "nothing of the tries before is in the way")
+	require.Equal(t, 3, runs)
+	_, err = open(func(int) error { return nil })
+	require.ErrorIs(t, err, store.ErrConflict, "it was committed")
+}
+
 func TestPortions(t *testing.T) {
 	for n := range 300 {
 		sum := 0
-		for _, p := range sqlstore.Portions(n) {
-			require.True(t, p <= 64 && p&(p-1) == 0)
+		for _, p := range sqlstore.Portions(n, sqlstore.MostRows) {
+			require.True(t, p <= sqlstore.MostRows && p&(p-1) == 0)
 			sum += p
 		}
 		require.Equal(t, n, sum)
@@ -145,6 +181,7 @@ func TestTimesAreExact(t *testing.T) {
 	} {
 		require.Equal(t, at, sqlstore.FromMicros(sqlstore.Micros(at)), name)
 	}
+	require.Zero(t, sqlstore.Micros(time.Time{}))
 	elsewhere := time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("x", 3600))
 	require.Equal(t, elsewhere.UTC(), sqlstore.FromMicros(sqlstore.Micros(elsewhere)))
 }

@@ -41,6 +41,11 @@ func auditWrites(t *testing.T, b Backend) {
 			require.ErrorIs(t, tx.OpenChain(ctx, chain, "broker", "i", noon), store.ErrConflict)
 			return nil
 		},
+		"a swallowed text": func(ctx context.Context, tx audit.Tx) error {
+			_, err := tx.ClaimKeys(ctx, []audit.Claim{{Task: ref(m), Key: "a\x00b", InvocationID: id()}}, noon)
+			require.Error(t, err)
+			return nil
+		},
 		"a swallowed gap": func(ctx context.Context, tx audit.Tx) error {
 			require.ErrorIs(t, tx.Append(ctx, []audit.Event{row(chain, 3, here, audit.IntentRow)}), store.ErrConflict)
 			return nil

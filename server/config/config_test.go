@@ -1,0 +1,116 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/onedoor/onedoor/server/config"
+)
+
+const good = `environment: production
+spiffe:
+  workload_api: unix:///run/spire/agent.sock
+  trust_domains: [example.org]
+listeners:
+  grpc: {address: "0.0.0.0:8443"}
+  rest: {address: "0.0.0.0:8444", cert_file: /c.pem, key_file: /k.pem}
+  public: {address: "0.0.0.0:8445"}
+  ops: {address: "127.0.0.1:9090"}
+store: {url_file: /run/secrets/store-url}
+keys: {master: "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/k"}
+workspaces:
+  - name: default
+    operators: [spiffe://example.org/operator]
+    orchestrators:
+      - id: spiffe://example.org/orchestrator
+        sandboxes: spiffe://example.org/sandbox
+        max_ttl: 1h
+        max_severity: WRITE
+        connectors: [crm]
+`
+
+func TestGoodConfiguration(t *testing.T) {
+	c, err := config.Parse([]byte(good))
+	require.NoError(t, err)
+	require.Equal(t, 500, int(c.Limits.CallsPerSecond), "defaults are filled in")
+	d, err := c.Directory()
+	require.NoError(t, err)
+	require.NotNil(t, d)
+}
+
+// TestFaults: one change of the good configuration each, and what the error must name.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"unknown field", "environment: production", "environment: production\nmistake: 1", "mistake"},
+		{"wrong environment", "environment: production", "environment: staging", "environment"},
+		{"no trust domain", "trust_domains: [example.org]", "trust_domains: []", "spiffe.trust_domains"},
+		{"bad trust domain", "trust_domains: [example.org]", `trust_domains: ["exa mple"]`, "line 4"},
+		{"no Workload API", "  workload_api: unix:///run/spire/agent.sock\n", "", "spiffe.workload_api"},
+		{"no gRPC address", `grpc: {address: "0.0.0.0:8443"}`, "grpc: {}", "listeners.grpc.address"},
+		{"gRPC certificate", `grpc: {address: "0.0.0.0:8443"}`, `grpc: {address: "0.0.0.0:8443", cert_file: /c, key_file: /k}`, "listeners.grpc"},
+		{"address without port", "0.0.0.0:8444", "0.0.0.0", "listeners.rest.address"},
+		{"certificate without key", ", key_file: /k.pem", "", "listeners.rest"},
+		{"ops for everybody", "127.0.0.1:9090", "0.0.0.0:9090", "listeners.ops.address"},
+		{"ops by name", "127.0.0.1:9090", "localhost:9090", "listeners.ops.address"},
+		{"JWT listener without audience", "  ops:", "  rest_jwt: {address: \"0.0.0.0:1\"}\n  ops:", "listeners.rest_jwt"},
+		{"two stores", "url_file:", "url: \"sqlite:/x\", url_file:", "store"},
+		{"password in the URL", "url_file: /run/secrets/store-url", `url: "postgres://u:hunter2@h/db"`, "store.url"},
+		{"unknown store", "url_file: /run/secrets/store-url", `url: "mysql://h/db"`, "store.url"},
+		{"no master key", `keys: {master: "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/k"}`, "keys: {}", "keys.master"},
+		{"master key in a file in production", "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/k", "file:/k", "keys.master"},
+		{"no workspaces", good[strings.Index(good, "workspaces:"):], "workspaces: []\n", "workspaces"},
+		{"bad SPIFFE ID", "spiffe://example.org/operator", "https://example.org/operator", "line 14"},
+		{"bad duration", "max_ttl: 1h", "max_ttl: one hour", "line 18"},
+		{"bad severity", "max_severity: WRITE", "max_severity: MUCH", "max_severity"},
+		{"no connectors", "connectors: [crm]", "connectors: []", "connectors"},
+		{"sandboxes is a whole domain", "sandboxes: spiffe://example.org/sandbox", "sandboxes: spiffe://example.org", "sandboxes"},
+		{"development in production", "workspaces:", "development: {}\nworkspaces:", "development"},
+		{"log level", "workspaces:", "log: {level: loud}\nworkspaces:", "log.level"},
+		{"negative limit", "workspaces:", "limits: {concurrent: -1}\nworkspaces:", "limits.concurrent"},
+		{"two documents", "workspaces:", "---\nworkspaces:", "document"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("SPIFFE_ENDPOINT_SOCKET", "")
+			require.Contains(t, good, c.from)
+			_, err := config.Parse([]byte(strings.Replace(good, c.from, c.to, 1)))
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestEveryFaultIsReported(t *testing.T) {
+	text := strings.NewReplacer("production", "staging", "127.0.0.1:9090", "0.0.0.0:9090", "aws-kms:", "abacus:").Replace(good)
+	_, err := config.Parse([]byte(text))
+	for _, want := range []string{"environment", "listeners.ops.address", "keys.master"} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestEmptyAndMissing(t *testing.T) {
+	_, err := config.Parse(nil)
+	require.ErrorContains(t, err, "empty")
+	_, err = config.Load(filepath.Join(t.TempDir(), "none.yaml"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestStoreURLFromItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "url")
+	require.NoError(t, os.WriteFile(path, []byte("postgres://u:p@h/db\n"), 0o600))
+	c := &config.Config{Store: config.Store{URLFile: path}}
+	url, err := c.StoreURL()
+	require.NoError(t, err)
+	require.Equal(t, "postgres://u:p@h/db", url)
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	f.Add([]byte("workspaces: [{name: a, operators: [1]}]"))
+	f.Fuzz(func(_ *testing.T, text []byte) {
+		_, _ = config.Parse(text)
+	})
+}
