@@ -81,7 +81,7 @@ func writeFile(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(next.Name()) //nolint:errcheck // gone already where all went well
+	defer os.Remove(next.Name())
 	_, err = next.Write(text)
 	if cerr := next.Close(); err == nil {
 		err = cerr

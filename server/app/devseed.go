@@ -20,7 +20,7 @@ func (a *App) seed(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("connect as operator: %w", err)
 	}
-	defer operator.Close() //nolint:errcheck // nothing is lost with it
+	defer operator.Close()
 	manifests := a.parts.upstreams.Manifests()
 	names := make([]string, 0, len(manifests))
 	for name := range manifests {

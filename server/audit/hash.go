@@ -70,8 +70,9 @@ func (e *Event) normal() {
 	// All texts, also those that should be clean: one row that the store refuses would
 	// hold up every row behind it.
 	for _, s := range [...]*string{
-		&e.Workspace, &e.InvocationID, &e.TaskID, &e.KeyID, &e.UserID, &e.Agent, &e.SPIFFEID, &e.AuthMethod,
-		&e.Peer, &e.Connector, &e.Tool, &e.GrantID, &e.CredentialID, &e.Reason, &e.Detail,
+		&e.Workspace, &e.BrokerID, (*string)(&e.Kind), &e.InvocationID, &e.TaskID, &e.KeyID, &e.UserID, &e.Agent,
+		&e.SPIFFEID, &e.AuthMethod, &e.Peer, &e.Connector, &e.Tool, &e.GrantID, &e.CredentialID, &e.Decision,
+		&e.Reason, (*string)(&e.Outcome), &e.Detail, &e.SigningKeyID,
 	} {
 		*s = cleanText(*s)
 	}

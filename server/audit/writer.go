@@ -69,8 +69,7 @@ func (l *Log) run() {
 		case first := <-l.intake:
 			l.commit(first)
 		case <-l.behind.wake:
-			l.pause(outcomeDelay)
-			l.commit(nil)
+			l.commit(l.pause(outcomeDelay))
 		case <-l.refused.due():
 			l.flushRefusals()
 		case <-l.closing:
@@ -81,16 +80,18 @@ func (l *Log) run() {
 	}
 }
 
-// pause waits for more outcomes to share the commit, but never holds up an intent.
-func (l *Log) pause(d time.Duration) {
+// pause waits for more outcomes to share the commit, but never holds up an intent: the
+// first one that comes ends it, and is given back.
+func (l *Log) pause(d time.Duration) *entry {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case first := <-l.intake:
-		l.commit(first)
+		return first
 	case <-l.closing:
 	}
+	return nil
 }
 
 // drain empties the queues for good; the store gets a few tries.

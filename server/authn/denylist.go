@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -17,11 +18,13 @@ import (
 // DenyList holds SPIFFE IDs that are refused whatever they present: SVIDs cannot be
 // revoked, they only expire. It is a file, one ID a line, `#` for comments, read again
 // when it changes. A line that is no SPIFFE ID makes the whole file unusable, and then
-// the list before it stays in force.
+// the list before it stays in force. What is added counts at once; what is taken off
+// only when two reads in a row agree, so that a file caught half-written frees nobody.
 type DenyList struct {
 	path string
 	ids  atomic.Pointer[map[spiffeid.ID]bool]
-	text []byte
+	// settled is the text that is in force; last is the text of the last read.
+	settled, last []byte
 }
 
 // OpenDenyList reads the file; an empty path makes an empty list.
@@ -31,8 +34,12 @@ func OpenDenyList(path string) (*DenyList, error) {
 	if path == "" {
 		return d, nil
 	}
-	_, err := d.read()
-	return d, err
+	for range 2 { // the second read settles what the first has found
+		if _, err := d.read(); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // Denies reports whether the ID is on the list.
@@ -68,9 +75,31 @@ func (d *DenyList) read() (added []spiffeid.ID, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("denied SPIFFE IDs: %w", err)
 	}
-	if d.text != nil && bytes.Equal(text, d.text) {
+	if d.settled != nil && bytes.Equal(text, d.settled) {
+		d.last = text
 		return nil, nil
 	}
+	ids, err := d.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	before := *d.ids.Load()
+	for id := range ids {
+		if !before[id] {
+			added = append(added, id)
+		}
+	}
+	if d.last != nil && bytes.Equal(text, d.last) {
+		d.settled = text
+	} else {
+		maps.Copy(ids, before)
+	}
+	d.last = text
+	d.ids.Store(&ids)
+	return added, nil
+}
+
+func (d *DenyList) parse(text []byte) (map[spiffeid.ID]bool, error) {
 	ids := map[spiffeid.ID]bool{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -83,14 +112,9 @@ func (d *DenyList) read() (added []spiffeid.ID, err error) {
 			return nil, fmt.Errorf("denied SPIFFE IDs: %s line %d: not a SPIFFE ID", d.path, n)
 		}
 		ids[id] = true
-		if !d.Denies(id) {
-			added = append(added, id)
-		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("denied SPIFFE IDs: %w", err)
 	}
-	d.ids.Store(&ids)
-	d.text = text
-	return added, nil
+	return ids, nil
 }

@@ -57,7 +57,7 @@ func (s *sent) mostBytes() int64 {
 
 // whole reads the answer to its end and settles it before anybody sees it.
 func (s *sent) whole(ctx context.Context) (*Answer, grant.Limits, error) {
-	defer s.answer.Body.Close() //nolint:errcheck // it was read to its end, or the error is known already
+	defer s.answer.Body.Close()
 	body, err := io.ReadAll(s.answer.Body)
 	s.body = int64(len(body))
 	if err != nil {
@@ -114,7 +114,7 @@ const relayBuffer = 32 << 10
 
 // relay hands the answer over as it arrives.
 func (s *sent) relay(ctx context.Context, sink Sink) (int64, error) {
-	defer s.answer.Body.Close() //nolint:errcheck // closing early is how a relay is ended
+	defer s.answer.Body.Close()
 	if err := sink.Head(s.answer.Status, s.answer.Headers, s.answer.ContentType); err != nil {
 		return 0, fmt.Errorf("relay: %w", err)
 	}

@@ -63,9 +63,7 @@ func (c *Config) check() []string {
 	c.checkLimits(k)
 	c.checkDevelopment(k)
 	if _, err := c.Directory(); err != nil {
-		for _, line := range strings.Split(err.Error(), "\n") {
-			k.faults = append(k.faults, line)
-		}
+		k.faults = append(k.faults, strings.Split(err.Error(), "\n")...)
 	}
 	return k.faults
 }

@@ -136,11 +136,11 @@ func (k *Keeper) render(ctx context.Context, c *connector.Connector, records []R
 		if err != nil {
 			return egress.Attachment{}, fmt.Errorf("credential %s: %w", r.ID, err)
 		}
-		clear := secret.Reveal()
-		if err := kind.attach(slot, string(clear), &a); err != nil {
+		text := secret.Reveal()
+		if err := kind.attach(slot, string(text), &a); err != nil {
 			return egress.Attachment{}, fmt.Errorf("credential %s: %w", r.ID, err)
 		}
-		scrub = append(append(scrub, clear), kind.derived(slot, string(clear))...)
+		scrub = append(append(scrub, text), kind.derived(slot, string(text))...)
 	}
 	if err := a.Use(egress.NewScrubber(scrub...)); err != nil {
 		return egress.Attachment{}, fmt.Errorf("scrubber: %w", err)

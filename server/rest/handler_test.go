@@ -329,7 +329,7 @@ func TestStatusOfEveryCode(t *testing.T) {
 
 func TestHandlersSetNoHeaders(t *testing.T) {
 	conn, _ := connect(t, &broker{task: func(ctx context.Context) (*onedoorv1.GetTaskResponse, error) {
-		setHeaders(t, ctx)
+		setHeaders(ctx, t)
 		return &onedoorv1.GetTaskResponse{Task: &onedoorv1.Task{Id: "1"}}, nil
 	}})
 	w := ask(rest.NewHandler(conn, rest.Options{}), httptest.NewRequest(http.MethodGet, "/v1/task", nil))

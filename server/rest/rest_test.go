@@ -130,7 +130,7 @@ func incoming(ctx context.Context) metadata.MD {
 }
 
 // setHeaders sets header and trailer as a handler may.
-func setHeaders(t testing.TB, ctx context.Context) {
+func setHeaders(ctx context.Context, t testing.TB) {
 	require.NoError(t, grpc.SetHeader(ctx, metadata.Pairs("x-internal", "1", "set-cookie", "a=b")))
 	require.NoError(t, grpc.SetTrailer(ctx, metadata.Pairs("x-internal", "1")))
 }

@@ -36,7 +36,7 @@ func (f *floor) Invoke(ctx context.Context, _ *onedoorv1.InvokeRequest) (*onedoo
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir)
 	ca := filepath.Join(dir, "ca.pem")
 	upstream, origin, err := startUpstream(ca)
 	defer upstream.stop()
@@ -116,7 +116,7 @@ func directTarget(origin, ca string) (target, error) {
 		if err != nil {
 			return err
 		}
-		defer res.Body.Close() //nolint:errcheck // read to its end
+		defer res.Body.Close()
 		_, err = io.Copy(io.Discard, res.Body)
 		return err
 	}}, nil

@@ -135,7 +135,7 @@ func (w *world) prepare(ctx context.Context, manifest string) error {
 	if err != nil {
 		return err
 	}
-	defer operator.Close() //nolint:errcheck // nothing is lost with it
+	defer operator.Close()
 	if _, err := operator.Connectors().Apply(ctx, &onedoorv1.ConnectorsApplyRequest{Manifest: manifest}); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (w *world) prepare(ctx context.Context, manifest string) error {
 	if err != nil {
 		return err
 	}
-	defer orchestrator.Close() //nolint:errcheck // nothing is lost with it
+	defer orchestrator.Close()
 	res, err := orchestrator.Tasks().Create(ctx, &onedoorv1.TasksCreateRequest{
 		Agent: "bench", User: "alice", Sandbox: id("sandbox"), Grants: []string{"bench: record.get READ record:*"}, Ttl: durationpb.New(time.Hour),
 	})
@@ -166,7 +166,7 @@ func (w *world) profile(file string, length time.Duration) (wait func()) {
 		if err != nil {
 			return
 		}
-		defer res.Body.Close() //nolint:errcheck // read to its end
+		defer res.Body.Close()
 		if text, err := io.ReadAll(res.Body); err == nil {
 			_ = os.WriteFile(file, text, 0o600)
 		}

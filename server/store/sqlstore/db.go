@@ -90,7 +90,11 @@ func (d *db) once(ctx context.Context, what string, f func(ctx context.Context, 
 	if err := d.begun(s).run(ctx, f); err != nil {
 		return err
 	}
-	return failed(what+": commit", s.Commit())
+	err = s.Commit()
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // database/sql may only say that the transaction is gone
+	}
+	return failed(what+": commit", err)
 }
 
 func (t *tx) run(ctx context.Context, f func(ctx context.Context, t *tx) error) error {

@@ -38,6 +38,7 @@ func TestDriverErrorsAreMapped(t *testing.T) {
 		"too many connections":  {pg("53300"), store.ErrUnavailable},
 		"an odd code":           {pg("4"), nil},
 		"broken connection":     {driver.ErrBadConn, store.ErrUnavailable},
+		"transaction gone":      {sql.ErrTxDone, store.ErrUnavailable},
 		"end of the stream":     {io.ErrUnexpectedEOF, store.ErrUnavailable},
 		"network":               {&net.OpError{Op: "read", Err: errors.New("reset")}, store.ErrUnavailable},
 		"deadline":              {context.DeadlineExceeded, store.ErrUnavailable},
