@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -22,6 +23,7 @@ type Options struct {
 	Directory *authn.Directory
 	Trail     Trail
 	Metrics   *Metrics
+	Tracer    trace.Tracer
 	Limits    Limits
 	Validate  func(proto.Message) error
 	NewID     func() string
@@ -51,6 +53,7 @@ func NewChain(o Options) *Chain {
 	c := &Chain{o: o, table: table(), limits: newLimiter(o.Limits), running: running{calls: map[*call]context.CancelCauseFunc{}}}
 	c.steps = []step{
 		c.recovered,   // a panic is an internal error, not the end of the process
+		c.traced,      // one span around all of it
 		c.measured,    // everything below is logged and counted, refusals too
 		c.bounded,     // everything below ends in time
 		c.refusals,    // everything refused below is recorded

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/url"
 	"sync"
 	"testing"
@@ -285,4 +286,18 @@ func TestValidateNamesTheField(t *testing.T) {
 	require.Equal(t, "grants", fault.From(err).Metadata["field"])
 	require.NoError(t, validate(&onedoorv1.InvokeRequest{Connector: "c", Tool: "t"}))
 	require.Error(t, validate(&onedoorv1.InvokeRequest{Connector: "c", Tool: "t", IdempotencyKey: "not a uuid"}))
+}
+
+func TestSpansHoldNoSecrets(t *testing.T) {
+	w := newWorld(t)
+	_ = w.call(t, w.sandbox(), invoke, func(context.Context) error {
+		return fault.New(fault.UpstreamUnavailable, "canary-public", errors.New("canary-private"))
+	})
+	spans := w.spans.GetSpans()
+	require.Len(t, spans, 1)
+	require.Equal(t, "Broker.Invoke", spans[0].Name)
+	require.Equal(t, "UPSTREAM_UNAVAILABLE", spans[0].Status.Description)
+	text := fmt.Sprintf("%+v", spans)
+	require.NotContains(t, text, w.key)
+	require.NotContains(t, text, "canary")
 }

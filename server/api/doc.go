@@ -2,7 +2,7 @@
 // it, one ordered chain through which every RPC passes, and thin handlers that turn
 // messages into calls and results into messages.
 //
-//	recover → id → log, metrics → deadline → refusals → who may → rate → validate → record → handler
+//	recover → trace → log, metrics → deadline → refusals → who may → rate → validate → record → handler
 //
 // Validation comes last of the checks, so that strangers learn nothing of the schema.
 // An RPC that is not in the table is refused.

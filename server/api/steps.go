@@ -35,10 +35,7 @@ func (c *Chain) measured(ctx context.Context, in *call, next func(context.Contex
 	done := c.o.Metrics.begin(in.method)
 	err := next(ctx)
 	code := toStatus(err, in.id)
-	reason := ""
-	if err != nil {
-		reason = string(fault.From(err).Reason)
-	}
+	reason := reasonName(err)
 	done(codeOf(code), reason)
 	attrs := []any{
 		"invocation_id", in.id, "method", in.method, "spiffe_id", in.peer.ID.String(), "peer", in.peer.Address,
@@ -56,6 +53,14 @@ func (c *Chain) measured(ctx context.Context, in *call, next func(context.Contex
 		c.o.Log.Info("call refused", append(attrs, "error", err)...)
 	}
 	return err
+}
+
+// reasonName is the reason of an error as it is logged, counted and traced.
+func reasonName(err error) string {
+	if err == nil {
+		return ""
+	}
+	return string(fault.From(err).Reason)
 }
 
 // bounded gives the RPC its deadline.
@@ -86,7 +91,7 @@ func (c *Chain) refusals(ctx context.Context, in *call, next func(context.Contex
 const KeyTheft = "KEY_THEFT"
 
 func (c *Chain) refusal(in *call, err error) audit.Event {
-	e := audit.Event{Workspace: in.who.Workspace, Tool: in.method}
+	e := audit.Event{Workspace: in.who.Workspace}
 	if in.session != nil {
 		e = audit.CallerEvent(&task.Caller{Task: in.session.Task})
 	} else if e.Workspace == "" && !in.peer.ID.IsZero() {
@@ -102,6 +107,7 @@ func (c *Chain) refusal(in *call, err error) audit.Event {
 	if errors.Is(err, authn.ErrKeyTheft) {
 		e.Reason = KeyTheft
 	}
+	e.Tool = rpcName(in.method)
 	if named, ok := in.request.(interface {
 		GetConnector() string
 		GetTool() string
@@ -109,6 +115,12 @@ func (c *Chain) refusal(in *call, err error) audit.Event {
 		e.Connector, e.Tool = named.GetConnector(), named.GetTool()
 	}
 	return e
+}
+
+// rpcName is how the trail names an RPC: Tasks.Create.
+func rpcName(method string) string {
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return service[strings.LastIndexByte(service, '.')+1:] + "." + name
 }
 
 // admitted looks the RPC up in the table.
@@ -203,7 +215,7 @@ func (c *Chain) recorded(ctx context.Context, in *call, next func(context.Contex
 	}
 	intent, err := c.o.Trail.BeginAdmin(ctx, audit.Event{
 		Workspace: in.who.Workspace, InvocationID: in.id, SPIFFEID: in.peer.ID.String(),
-		AuthMethod: in.peer.Method, Peer: in.peer.Address, Tool: in.method, Resources: targets(in.request),
+		AuthMethod: in.peer.Method, Peer: in.peer.Address, Tool: rpcName(in.method), Resources: targets(in.request),
 	})
 	if err != nil {
 		return err

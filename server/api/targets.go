@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+	"github.com/onedoor/onedoor/server/connector"
 )
 
 // targets names what an administrative act acts on, for its record: never a secret,
@@ -16,11 +17,18 @@ func targets(request any) []string {
 	case *onedoorv1.TasksRevokeRequest:
 		return []string{"task:" + r.GetTaskId()}
 	case *onedoorv1.ConnectorsApplyRequest:
-		return []string{"manifest:" + digestOf(r.GetManifest())}
+		return manifestTargets(r.GetManifest())
 	case *onedoorv1.ConnectorsDeleteRequest:
 		return []string{"connector:" + r.GetName()}
 	case *onedoorv1.CredentialsPutRequest:
-		return []string{"connector:" + r.GetConnector(), "slot:" + r.GetSlot(), "user:" + r.GetUser()}
+		list := []string{"connector:" + r.GetConnector()}
+		if r.GetSlot() != "" {
+			list = append(list, "slot:"+r.GetSlot())
+		}
+		if r.GetUser() != "" {
+			return append(list, "user:"+r.GetUser())
+		}
+		return append(list, "workspace")
 	case *onedoorv1.CredentialsDeleteRequest:
 		return []string{"credential:" + r.GetCredentialId()}
 	case *onedoorv1.KeysRotateRequest:
@@ -29,7 +37,13 @@ func targets(request any) []string {
 	return nil
 }
 
-func digestOf(text string) string {
+// manifestTargets names the connector where the manifest can be read, and the text by
+// its digest in any case.
+func manifestTargets(text string) []string {
 	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])
+	list := []string{"manifest:" + hex.EncodeToString(sum[:])}
+	if c, err := connector.Parse([]byte(text)); err == nil {
+		list = append([]string{"connector:" + c.Name}, list...)
+	}
+	return list
 }

@@ -20,6 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -50,6 +53,7 @@ type world struct {
 	// validated counts how often a request was validated.
 	validated int
 	invalid   error
+	spans     *tracetest.InMemoryExporter
 }
 
 func spiffe(path string) spiffeid.ID {
@@ -83,10 +87,16 @@ func newWorld(t *testing.T) *world {
 		}),
 		Directory: directory, Trail: w.trail, Metrics: metrics,
 		Limits:   api.Limits{FailuresPerSecond: 0.001, FailureBurst: 3, CallsPerSecond: 0.001, CallBurst: 5, Concurrent: 2},
+		Tracer:   tracer(w),
 		Validate: func(proto.Message) error { w.validated++; return w.invalid },
 		NewID:    uuid.NewString, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	return w
+}
+
+func tracer(w *world) trace.Tracer {
+	w.spans = tracetest.NewInMemoryExporter()
+	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans)).Tracer("test")
 }
 
 // Digests and TaskByKey stand in for pepper and store: a key's digest is its text.

@@ -183,7 +183,7 @@ func (a *App) buildPipeline(context.Context) error {
 	return nil
 }
 
-func (a *App) buildChain(context.Context) error {
+func (a *App) buildChain(ctx context.Context) error {
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := api.NewMetrics(a.registry)
 	if err != nil {
@@ -201,13 +201,17 @@ func (a *App) buildChain(context.Context) error {
 	if a.directory, err = a.config.Directory(); err != nil {
 		return err
 	}
+	tracer, err := a.openTracer(ctx)
+	if err != nil {
+		return err
+	}
 	l := a.config.Limits
 	a.chain = api.NewChain(api.Options{
 		Authn: authn.New(authn.Options{
 			Tasks: a.store.Tasks(), Digester: a.keys, Now: a.clock.Now, Cache: a.sessions, JWT: a.source.jwt,
 			Denied: a.denied, WallNow: time.Now,
 		}),
-		Directory: a.directory, Trail: a.trail, Metrics: metrics, Validate: validate,
+		Directory: a.directory, Trail: a.trail, Metrics: metrics, Tracer: tracer, Validate: validate,
 		Limits: api.Limits{
 			FailuresPerSecond: l.FailuresPerSecond, FailureBurst: l.FailureBurst,
 			CallsPerSecond: l.CallsPerSecond, CallBurst: l.CallBurst, Concurrent: l.Concurrent,

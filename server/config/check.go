@@ -24,6 +24,7 @@ func (c *Config) defaults() {
 	set(&c.Limits.CallBurst, 1000)
 	set(&c.Limits.Concurrent, 256)
 	set(&c.Limits.StreamMax, Duration(time.Hour))
+	set(&c.Telemetry.SampleRatio, 0.1)
 	if c.SPIFFE.WorkloadAPI == "" {
 		c.SPIFFE.WorkloadAPI = os.Getenv("SPIFFE_ENDPOINT_SOCKET")
 	}
@@ -61,6 +62,7 @@ func (c *Config) check() []string {
 	c.checkStore(k)
 	c.checkKeys(k)
 	c.checkLimits(k)
+	c.checkTelemetry(k)
 	c.checkDevelopment(k)
 	if _, err := c.Directory(); err != nil {
 		k.faults = append(k.faults, strings.Split(err.Error(), "\n")...)
@@ -141,6 +143,18 @@ func (c *Config) checkLimits(k *checker) {
 		k.fault("log.level", "%q: want debug, info, warn or error", c.Log.Level)
 	}
 	k.when(c.Log.Format != "json" && c.Log.Format != "text", "log.format", "%q: want json or text", c.Log.Format)
+}
+
+func (c *Config) checkTelemetry(k *checker) {
+	t := &c.Telemetry
+	k.when(t.SampleRatio < 0 || t.SampleRatio > 1, "telemetry.sample_ratio", "want 0 to 1")
+	if t.OTLPEndpoint == "" {
+		return
+	}
+	if _, _, err := net.SplitHostPort(t.OTLPEndpoint); err != nil {
+		k.fault("telemetry.otlp_endpoint", "%q: want host:port", t.OTLPEndpoint)
+	}
+	k.when(t.OTLPInsecure && !loopback(t.OTLPEndpoint), "telemetry.otlp_insecure", "only to a loopback address such as 127.0.0.1:4317")
 }
 
 func (c *Config) checkDevelopment(k *checker) {

@@ -31,6 +31,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Log says how much is logged.
 	Log Log `yaml:"log"`
+	// Telemetry says where traces go; nowhere unless set.
+	Telemetry Telemetry `yaml:"telemetry"`
 	// Drain is how long running calls may go on after SIGTERM; default 30s.
 	Drain Duration `yaml:"drain"`
 	// Development starts what production brings from outside.
@@ -143,6 +145,18 @@ type Log struct {
 	Level string `yaml:"level"`
 	// Format is json or text; default json.
 	Format string `yaml:"format"`
+}
+
+// Telemetry says where traces go.
+type Telemetry struct {
+	// OTLPEndpoint is a collector's OTLP/gRPC address, host:port, reached over TLS.
+	OTLPEndpoint string `yaml:"otlp_endpoint"`
+	// OTLPCAFile holds the certificates to trust for it; default the system's.
+	OTLPCAFile string `yaml:"otlp_ca_file"`
+	// OTLPInsecure sends in clear text; to a loopback address only.
+	OTLPInsecure bool `yaml:"otlp_insecure"`
+	// SampleRatio is the share of calls that are traced, 0 to 1; default 0.1.
+	SampleRatio float64 `yaml:"sample_ratio"`
 }
 
 // DevelopmentParts start in process what production brings from outside.

@@ -71,6 +71,8 @@ func TestFaults(t *testing.T) {
 		{"development in production", "workspaces:", "development: {}\nworkspaces:", "development"},
 		{"log level", "workspaces:", "log: {level: loud}\nworkspaces:", "log.level"},
 		{"negative limit", "workspaces:", "limits: {concurrent: -1}\nworkspaces:", "limits.concurrent"},
+		{"clear-text traces to elsewhere", "workspaces:", "telemetry: {otlp_endpoint: \"collector:4317\", otlp_insecure: true}\nworkspaces:", "telemetry.otlp_insecure"},
+		{"sample ratio", "workspaces:", "telemetry: {sample_ratio: 2}\nworkspaces:", "telemetry.sample_ratio"},
 		{"two documents", "workspaces:", "---\nworkspaces:", "document"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

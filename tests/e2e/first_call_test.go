@@ -99,7 +99,7 @@ func TestCurl(t *testing.T) {
 		return testenv.Run(t, "", nil, append([]string{"curl", "--silent", "--show-error", "--cacert", b.Bundle}, args...)...)
 	}
 	got := curl("--cert", filepath.Join(dir, "svid.pem"), "--key", filepath.Join(dir, "key.pem"),
-		"-H", "Authorization: Bearer "+task.Key, "-d", `{"connector":"crm","tool":"contacts.get","arguments":{"id":"42"}}`, b.RESTURL+"/v1/invoke")
+		"-H", "Authorization: Bearer "+task.Key, "-H", "Content-Type: application/json", "-d", `{"connector":"crm","tool":"contacts.get","arguments":{"id":"42"}}`, b.RESTURL+"/v1/invoke")
 	require.Zero(t, got.Code, got.Stderr)
 	require.Contains(t, got.Stdout, `"id":42`)
 	require.NotZero(t, curl("-H", "Authorization: Bearer "+task.Key, b.RESTURL+"/v1/tools").Code, "without a certificate")
@@ -157,7 +157,7 @@ func TestArgumentsByteForByte(t *testing.T) {
 	b := testenv.NewSite(t, "", 0).Start(t)
 	b.Apply(t, upstream.Manifest("bytes", "", testenv.Things))
 	task := b.Mint(t, nil, "bytes: things.make WRITE thing:*")
-	const arguments = `{"name":"é<&>","n":9007199254740993,"f":1.10}`
+	const arguments = `{"name":"é<&>","size":9007199254740993,"price":1.10}`
 	_, err := b.Client(t, testenv.Sandbox, task.Key).Invoke(t.Context(), "bytes", "things.make", json.RawMessage(arguments))
 	require.NoError(t, err)
 	answer := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodPost, "/v1/invoke", `{"connector":"bytes","tool":"things.make","arguments":`+arguments+`}`)

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bufio"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -18,15 +17,18 @@ const (
 	callLLM  = "model: chat.completions READ model:*"
 )
 
-// event is one line of `POST /v1/invoke:stream`, or of `onedoor -o json invoke --stream`.
+// event is one line of `POST /v1/invoke:stream` (text, dataBase64), or of
+// `onedoor -o json invoke --stream` (data, as protobuf JSON has it).
 type event struct {
 	Head *struct {
 		InvocationID string `json:"invocationId"`
 		Status       int
 		ContentType  string
 	}
-	Data string
-	End  *struct {
+	Text       string
+	DataBase64 []byte
+	Data       []byte
+	End        *struct {
 		BodyBytes json.RawMessage `json:"bodyBytes"`
 	}
 }
@@ -37,9 +39,7 @@ func readEvents(t *testing.T, text string) (body string, events []event) {
 	for lines.Scan() {
 		var e event
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &e), lines.Text())
-		piece, err := base64.StdEncoding.DecodeString(e.Data)
-		require.NoError(t, err, lines.Text())
-		body += string(piece)
+		body += e.Text + string(e.DataBase64) + string(e.Data)
 		events = append(events, e)
 	}
 	return body, events

@@ -191,3 +191,15 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// Reopen runs `onedoord serve` with the configuration that a development broker, which
+// has ended, left behind.
+func Reopen(t testing.TB, ended *Broker) *Broker {
+	t.Helper()
+	p, err := start(Binary(t, "onedoord"), "serve", "--config", filepath.Join(ended.Dir, "onedoord.yaml"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Stop()) })
+	again := *ended
+	again.Process = p
+	return &again
+}

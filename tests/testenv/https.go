@@ -56,7 +56,13 @@ type REST struct {
 // REST opens the REST API as a workload. key is empty for all but sandboxes.
 func (b *Broker) REST(t testing.TB, as Role, key string) *REST {
 	t.Helper()
-	return &REST{client: HTTPS(t, b.TLS(t, as)), base: b.RESTURL, key: key}
+	return b.RESTWith(t, b.TLS(t, as), b.RESTURL, key)
+}
+
+// RESTWith opens a REST API under a TLS configuration of the caller's.
+func (b *Broker) RESTWith(t testing.TB, config *tls.Config, base, key string) *REST {
+	t.Helper()
+	return &REST{client: HTTPS(t, config), base: base, key: key}
 }
 
 // Answer is an HTTP answer, read to its end.

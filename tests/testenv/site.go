@@ -3,6 +3,7 @@ package testenv
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,6 +45,7 @@ func NewSite(t testing.TB, storeURL string, life time.Duration) *Site {
 	var err error
 	s.Authority, err = devspiffe.New(devspiffe.Options{
 		TrustDomain: spiffeid.RequireTrustDomainFromString(Domain), Dir: filepath.Join(s.Dir, "s"), SVIDLife: life,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(s.Authority.Close)

@@ -105,7 +105,7 @@ const Things = `  - name: things.get
     method: POST
     path: /things
     body: all
-    arguments: {type: object, required: [name], properties: {name: {type: string}}}
+    arguments: {type: object, required: [name], properties: {name: {type: string}, size: {type: integer}, price: {type: number}}}
     resources: ["thing:*"]
     response: {max_bytes: 1MiB}
     timeout: 10s

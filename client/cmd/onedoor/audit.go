@@ -51,16 +51,29 @@ func (c *auditListCmd) Run(s *session) error {
 	})
 }
 
+// auditRows shows what fits a terminal; -o json has every field.
 func auditRows(t *table, events []*onedoorv1.AuditEvent) {
-	t.row("TIME", "KIND", "WHO", "CONNECTOR", "TOOL", "RESOURCES", "RESULT", "STATUS", "INVOCATION", "TASK")
+	t.row("TIME", "KIND", "WHO", "CALL", "RESOURCES", "RESULT", "STATUS", "INVOCATION")
 	for _, e := range events {
-		who := e.GetSpiffeId()
+		who := strings.TrimPrefix(e.GetSpiffeId(), "spiffe://")
 		if e.GetAgent() != "" {
-			who = e.GetAgent() + " " + who
+			who = e.GetAgent() + " @ " + who
 		}
-		t.row(moment(e.GetTime()), e.GetKind(), who, e.GetConnector(), e.GetTool(), strings.Join(e.GetResources(), ","),
-			auditResult(e), number(int64(e.GetUpstreamStatus())), e.GetInvocationId(), e.GetTaskId())
+		call := strings.TrimSpace(e.GetConnector() + " " + e.GetTool())
+		t.row(moment(e.GetTime()), e.GetKind(), who, call, shortened(strings.Join(e.GetResources(), ", ")),
+			auditResult(e), number(int64(e.GetUpstreamStatus())), e.GetInvocationId())
 	}
+}
+
+// widest is how many characters of a list a table shows.
+const widest = 48
+
+func shortened(text string) string {
+	letters := []rune(text)
+	if len(letters) <= widest {
+		return text
+	}
+	return string(letters[:widest-1]) + "…"
 }
 
 // auditResult puts what became of it in one cell.

@@ -166,8 +166,8 @@ func TestCommands(t *testing.T) {
 		"audit list, with an attacker's tool name": {
 			args: "audit list --task t1 --system --limit 7", sent: &onedoorv1.AuditListRequest{TaskId: "t1", System: true, PageSize: 7},
 			answer: &onedoorv1.AuditListResponse{Events: []*onedoorv1.AuditEvent{event}},
-			stdout: "TIME                       KIND     WHO                             CONNECTOR  TOOL              RESOURCES  RESULT                    STATUS  INVOCATION  TASK\n" +
-				"2026-11-23T13:00:00+01:00  REFUSAL  mailer spiffe://test.example/s  crm        contacts.get\uFFFD[2J  contact:1  REFUSED GRANT_MISSING ×3  -       -           t1\n",
+			stdout: "TIME                       KIND     WHO                      CALL                  RESOURCES  RESULT                    STATUS  INVOCATION\n" +
+				"2026-11-23T13:00:00+01:00  REFUSAL  mailer @ test.example/s  crm contacts.get\uFFFD[2J  contact:1  REFUSED GRANT_MISSING ×3  -       -\n",
 		},
 		"keys list": {
 			args: "keys list", sent: &onedoorv1.KeysListRequest{}, answer: &onedoorv1.KeysListResponse{Keys: []*onedoorv1.Key{key}},

@@ -54,7 +54,7 @@ type AuditEvent struct {
 	Connector string `protobuf:"bytes,12,opt,name=connector,proto3" json:"connector,omitempty"`
 	// The connector's revision.
 	Revision int64 `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The tool's name; for administrative events the RPC.
+	// The tool's name; for administrative events the RPC, for instance Tasks.Create.
 	Tool string `protobuf:"bytes,14,opt,name=tool,proto3" json:"tool,omitempty"`
 	// The resources that the call acts on; for administrative events the target.
 	Resources []string `protobuf:"bytes,15,rep,name=resources,proto3" json:"resources,omitempty"`

@@ -25,7 +25,11 @@ var ran struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	line := "stores: " + strings.Join(append([]string{strings.Join(ran.versions, ", ")}, absent()...), "; ")
+	parts := absent()
+	if len(ran.versions) > 0 {
+		parts = append([]string{strings.Join(ran.versions, ", ")}, parts...)
+	}
+	line := "stores: " + strings.Join(parts, "; ")
 	fmt.Println(line)
 	if path := os.Getenv("ONEDOOR_STORES_REPORT"); path != "" {
 		if err := os.WriteFile(path, []byte(line+"\n"), 0o644); err != nil {
