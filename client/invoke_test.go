@@ -20,7 +20,7 @@ import (
 
 const ownKey = "11111111-2222-4333-8444-555555555555"
 
-var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func TestInvoke(t *testing.T) {
 	r := newRig(t, &brokertest.Broker{Answer: always(&onedoorv1.InvokeResponse{

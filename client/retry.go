@@ -78,7 +78,7 @@ func (c *Client) try(ctx context.Context, o call, attempt func(key string) error
 	for n := 1; ; n++ {
 		if key == "" && o.needsKey {
 			var err error
-			if key, err = newUUID(c.random); err != nil {
+			if key, err = newUUID(time.Now(), c.random); err != nil {
 				return &Error{Message: err.Error(), code: codes.Internal, cause: err}
 			}
 		}
@@ -127,13 +127,18 @@ func (c *Client) jitter(most time.Duration) time.Duration {
 	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(most))
 }
 
-// newUUID makes a random UUID (version 4).
-func newUUID(random io.Reader) (string, error) {
+// newUUID makes a UUID of version 7 (RFC 9562): the time, then 74 random bits. Keys
+// that come one after the other stand side by side in the broker's index, which costs
+// it much less than keys strewn all over.
+func newUUID(now time.Time, random io.Reader) (string, error) {
 	var b [16]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
+	if _, err := io.ReadFull(random, b[6:]); err != nil {
 		return "", fmt.Errorf("idempotency key: %w", err)
 	}
-	b[6] = b[6]&0x0f | 0x40
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // after 1970
+	copy(b[:6], ms[2:])
+	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -34,12 +35,18 @@ func (c *Chain) recovered(ctx context.Context, in *call, next func(context.Conte
 func (c *Chain) measured(ctx context.Context, in *call, next func(context.Context) error) error {
 	done := c.o.Metrics.begin(in.method)
 	err := next(ctx)
-	code := toStatus(err, in.id)
-	reason := reasonName(err)
-	done(codeOf(code), reason)
+	code, reason := codeOf(toStatus(err, in.id)), reasonName(err)
+	done(code, reason)
+	if err != nil || c.o.Log.Enabled(ctx, slog.LevelDebug) {
+		c.logged(in, err, code, reason)
+	}
+	return err
+}
+
+func (c *Chain) logged(in *call, err error, code, reason string) {
 	attrs := []any{
 		"invocation_id", in.id, "method", in.method, "spiffe_id", in.peer.ID.String(), "peer", in.peer.Address,
-		"code", codeOf(code), "reason", reason, "duration", time.Since(in.began),
+		"code", code, "reason", reason, "duration", time.Since(in.began),
 	}
 	if in.caller != nil {
 		attrs = append(attrs, "task_id", in.caller.Task.ID, "key_id", in.caller.Task.KeyID)
@@ -52,7 +59,6 @@ func (c *Chain) measured(ctx context.Context, in *call, next func(context.Contex
 	default:
 		c.o.Log.Info("call refused", append(attrs, "error", err)...)
 	}
-	return err
 }
 
 // reasonName is the reason of an error as it is logged, counted and traced.

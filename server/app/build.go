@@ -216,10 +216,15 @@ func (a *App) buildChain(ctx context.Context) error {
 			FailuresPerSecond: l.FailuresPerSecond, FailureBurst: l.FailureBurst,
 			CallsPerSecond: l.CallsPerSecond, CallBurst: l.CallBurst, Concurrent: l.Concurrent,
 		},
-		NewID: uuid.NewString, Now: a.clock.Now, Log: a.log,
+		NewID: newInvocationID, Now: a.clock.Now, Log: a.log,
 	})
 	return nil
 }
+
+// newInvocationID makes a UUID of version 7. Invocation ids are indexed in the trail:
+// in the order of their time they go to the index's end, where random ones would touch
+// a page of their own each, several times the cost of a commit.
+func newInvocationID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // brokerID names this broker in the trail: its own SPIFFE ID.
 func (a *App) brokerID() string { return a.source.id.String() }

@@ -85,10 +85,12 @@ func (s *sent) settle(ctx context.Context, body []byte) error {
 		}
 		used.Rows = rows
 	}
-	if err := s.b.o.Trail.Settle(ctx, s.intent, used); err != nil {
-		return s.happened(err)
+	err := s.b.o.Trail.Settle(ctx, s.intent, used)
+	if err != nil && !fault.Is(err, fault.LimitReached) {
+		// Not AUDIT_UNAVAILABLE: it says that nothing was sent, and clients call again.
+		err = fault.New(fault.OutcomeUnknown, "the call was made, but could not be counted against its grant, so its answer is withheld", err)
 	}
-	return nil
+	return s.happened(err)
 }
 
 // tooMuch says which bound an answer has broken: the tool's, or the grant's.

@@ -134,7 +134,7 @@ func (w *world) grpcTarget(ctx context.Context, name string, pid int, address, s
 	}
 	return target{name: name, pid: pid, call: func(ctx context.Context, i int) error {
 		res, err := stubs[i].Invoke(ctx, &onedoorv1.InvokeRequest{
-			Connector: "bench", Tool: "record.get", ArgumentsJson: []byte(`{"id":"42"}`), IdempotencyKey: uuid.NewString(),
+			Connector: "bench", Tool: "record.get", ArgumentsJson: []byte(`{"id":"42"}`), IdempotencyKey: uuid.Must(uuid.NewV7()).String(),
 		})
 		if err == nil && (res.GetStatus() != http.StatusOK || len(res.GetBody()) < 1000) {
 			err = errors.New("not the answer that was expected")
