@@ -142,6 +142,7 @@ func TestUpstreamFailures(t *testing.T) {
 			b.answer(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				_, _ = io.WriteString(w, "half")
+				w.(http.Flusher).Flush()
 				breakOff(w, r)
 			})
 		}, fault.OutcomeUnknown, "200", audit.Failed, 1},

@@ -168,7 +168,7 @@ func newBench(t *testing.T) *bench {
 		Connectors: b.connectors, Credentials: b.credentials, Trail: b.trail, Now: now, Log: slog.New(slog.DiscardHandler),
 		Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(door)},
 	})
-	b.apply(t)
+	b.apply(t, func(text string) string { return text })
 	b.alice = b.user(t, "alice")
 	b.put(t, b.alice)
 	return b
@@ -233,14 +233,15 @@ func text(status int, body string) http.HandlerFunc {
 	}
 }
 
-// apply makes the manifest the newest revision.
-func (b *bench) apply(t *testing.T) {
+// apply makes the manifest the newest revision, perhaps changed.
+func (b *bench) apply(t *testing.T, change func(text string) string) {
 	t.Helper()
 	_, port, err := net.SplitHostPort(b.upstream.Listener.Addr().String())
 	require.NoError(t, err)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.upstream.Certificate().Raw})
 	indented := "    " + strings.ReplaceAll(strings.TrimSpace(string(ca)), "\n", "\n    ")
-	rev, _, err := b.connectors.Apply(t.Context(), workspace, strings.NewReplacer("{{port}}", port, "{{ca}}", indented).Replace(manifest), "operator", now())
+	filled := strings.NewReplacer("{{port}}", port, "{{ca}}", indented).Replace(manifest)
+	rev, _, err := b.connectors.Apply(t.Context(), workspace, change(filled), "operator", now())
 	require.NoError(t, err)
 	b.revision = rev.Number
 }

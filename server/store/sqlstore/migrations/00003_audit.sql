@@ -79,8 +79,8 @@ CREATE TABLE IF NOT EXISTS audit_events (
     PRIMARY KEY (chain_id, seq)
 );
 
-CREATE INDEX IF NOT EXISTS audit_events_listing ON audit_events (workspace_id, time_us DESC, chain_id DESC, seq DESC);
+CREATE INDEX IF NOT EXISTS audit_events_listing ON audit_events (workspace_id, time_us);
 
-CREATE INDEX IF NOT EXISTS audit_events_task ON audit_events (workspace_id, task_id, time_us DESC, chain_id DESC, seq DESC);
+CREATE INDEX IF NOT EXISTS audit_events_task ON audit_events (workspace_id, task_id, time_us);
 
 CREATE INDEX IF NOT EXISTS audit_events_invocation ON audit_events (workspace_id, invocation_id);
