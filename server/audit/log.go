@@ -32,8 +32,9 @@ type Options struct {
 
 // Log is one broker's writer of the trail. Open starts it, Close ends it.
 type Log struct {
-	o       Options
-	chainID string
+	o Options
+	// chain is the id of the chain that is written to; only the writer changes it.
+	chain atomic.Pointer[string]
 
 	// What the writer alone touches: the end of the chain, and the batch whose
 	// commit was neither confirmed nor denied.
@@ -65,28 +66,36 @@ const (
 // Open begins a new chain with a signed row that names the heads of all chains that
 // are open, and starts the writer.
 func Open(ctx context.Context, o Options) (*Log, error) {
-	l := &Log{
-		o: o, chainID: o.NewID(), intake: make(chan *entry, intakeSize),
-		closing: make(chan struct{}), done: make(chan struct{}),
-	}
+	l := &Log{o: o, intake: make(chan *entry, intakeSize), closing: make(chan struct{}), done: make(chan struct{})}
 	l.behind.wake = make(chan struct{}, 1)
 	l.refused.init()
-	first, err := l.openingRow(ctx)
-	if err != nil {
+	if err := l.openChain(ctx); err != nil {
 		return nil, err
 	}
-	err = o.Store.Write(ctx, func(ctx context.Context, tx Tx) error {
-		if err := tx.OpenChain(ctx, l.chainID, o.BrokerID, o.Incarnation, first.Time); err != nil {
+	go l.run()
+	return l, nil
+}
+
+// openChain begins a new chain: at the start, and when another broker took this one for
+// dead and closed its chain.
+func (l *Log) openChain(ctx context.Context) error {
+	id := l.o.NewID()
+	first, err := l.openingRow(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = l.o.Store.Write(ctx, func(ctx context.Context, tx Tx) error {
+		if err := tx.OpenChain(ctx, id, l.o.BrokerID, l.o.Incarnation, first.Time); err != nil {
 			return err
 		}
 		return tx.Append(ctx, []Event{first})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open audit chain: %w", err)
+		return fmt.Errorf("open audit chain: %w", err)
 	}
+	l.chain.Store(&id)
 	l.seq, l.head = 1, first.Hash
-	go l.run()
-	return l, nil
+	return nil
 }
 
 type headDetail struct {
@@ -95,7 +104,7 @@ type headDetail struct {
 	Hash  string `json:"hash"`
 }
 
-func (l *Log) openingRow(ctx context.Context) (Event, error) {
+func (l *Log) openingRow(ctx context.Context, id string) (Event, error) {
 	heads, err := l.o.Store.OpenHeads(ctx)
 	if err != nil {
 		return Event{}, fmt.Errorf("read audit heads: %w", err)
@@ -109,7 +118,7 @@ func (l *Log) openingRow(ctx context.Context) (Event, error) {
 		return Event{}, fmt.Errorf("audit heads: %w", err)
 	}
 	e := Event{
-		ChainID: l.chainID, Seq: 1, Workspace: SystemWorkspace, BrokerID: l.o.BrokerID,
+		ChainID: id, Seq: 1, Workspace: SystemWorkspace, BrokerID: l.o.BrokerID,
 		Time: l.o.Now(), Kind: ChainOpened, Detail: string(detail),
 	}
 	// The key's id is part of what is hashed, and known only after a signature.
@@ -133,8 +142,8 @@ func errKeyChanged(changed bool) error {
 	return nil
 }
 
-// ChainID names this broker's chain.
-func (l *Log) ChainID() string { return l.chainID }
+// ChainID names the chain to which this broker writes.
+func (l *Log) ChainID() string { return *l.chain.Load() }
 
 // Live says until when this broker's lease runs. Past it nothing is begun, since
 // another broker may be closing our intents as unknown.

@@ -16,7 +16,7 @@ func (l *Log) Sweep(ctx context.Context) (int, error) {
 	}
 	closed := 0
 	for _, chain := range chains {
-		if chain == l.chainID {
+		if chain == l.ChainID() {
 			continue
 		}
 		n, err := l.sweepChain(ctx, chain)

@@ -191,3 +191,33 @@ func TestSweepEveryEndsWithItsContext(t *testing.T) {
 	cancel(errors.New("enough"))
 	<-done
 }
+
+// TestABrokerTakenForDeadGoesOn: it was only slow, another broker closed its chain, and
+// it opens a new one instead of refusing calls for good.
+func TestABrokerTakenForDeadGoesOn(t *testing.T) {
+	slow := newBench(t)
+	c := slow.call(t)
+	i, err := slow.Begin(t.Context(), c)
+	require.NoError(t, err)
+	before := slow.ChainID()
+	slow.clock.advance(11 * time.Second)
+	other := slow.another(t, "incarnation-2")
+	n, err := other.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+
+	_, err = slow.Begin(t.Context(), again(c))
+	requireUnavailable(t, audit.Intent{}, err) // its lease has run out
+	until := slow.clock.now().Add(10 * time.Second)
+	require.NoError(t, slow.store.Brokers().Heartbeat(t.Context(), "broker", "incarnation-1", until, nil))
+	slow.Live(until)
+	next := again(c)
+	j, err := slow.Begin(t.Context(), next)
+	require.NoError(t, err)
+	require.NotEqual(t, before, slow.ChainID())
+	slow.Finish(i, audit.Outcome{Result: audit.OK})
+	slow.Finish(j, audit.Outcome{Result: audit.OK})
+	slow.close(t)
+	require.ElementsMatch(t, []audit.Result{audit.Unknown, audit.OK}, slow.outcomes(t, c.InvocationID), "what was learnt later stands beside")
+	require.Equal(t, []audit.Result{audit.OK}, slow.outcomes(t, next.InvocationID))
+}

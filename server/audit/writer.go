@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/store"
 )
 
 // entry is one wish to the writer. rows runs inside the transaction, perhaps several
@@ -133,6 +134,9 @@ func (l *Log) commit(first *entry) bool {
 	if err == nil && len(batch) > 0 {
 		err = l.write(ctx, batch)
 	}
+	if errors.Is(err, store.ErrConflict) && l.doubted == nil {
+		err = l.writeAnew(ctx, batch, err)
+	}
 	if err != nil {
 		l.o.Log.Error("audit write failed", "entries", len(batch), "error", err)
 	}
@@ -162,7 +166,7 @@ func (l *Log) write(ctx context.Context, batch []*entry) error {
 		if err != nil {
 			return err
 		}
-		seq, head = l.chain(rows)
+		seq, head = l.link(rows)
 		if len(rows) == 0 {
 			return nil
 		}
@@ -184,6 +188,16 @@ func (l *Log) write(ctx context.Context, batch []*entry) error {
 		}
 	}
 	return err
+}
+
+// writeAnew goes on in a new chain where the old one was closed: another broker took
+// this one for dead, having heard nothing of it for the time of its lease.
+func (l *Log) writeAnew(ctx context.Context, batch []*entry, cause error) error {
+	l.o.Log.Warn("audit chain was closed; opening another", "chain", l.ChainID(), "cause", cause)
+	if err := l.openChain(ctx); err != nil {
+		return err
+	}
+	return l.write(ctx, batch)
 }
 
 // collect asks every entry for its rows.
@@ -248,12 +262,12 @@ func (l *Log) precheck(ctx context.Context, tx Tx, batch []*entry, now time.Time
 	return live, claimed, nil
 }
 
-// chain numbers and hashes rows after the end of the chain, and gives the new end.
-func (l *Log) chain(rows []*Event) (int64, []byte) {
-	seq, head := l.seq, l.head
+// link numbers and hashes rows after the end of the chain, and gives the new end.
+func (l *Log) link(rows []*Event) (int64, []byte) {
+	id, seq, head := l.ChainID(), l.seq, l.head
 	for _, e := range rows {
 		seq++
-		e.ChainID, e.Seq, e.BrokerID, e.PrevHash = l.chainID, seq, l.o.BrokerID, head
+		e.ChainID, e.Seq, e.BrokerID, e.PrevHash = id, seq, l.o.BrokerID, head
 		e.normal()
 		head = e.Sum()
 		e.Hash = head
@@ -273,7 +287,7 @@ func (l *Log) committed(ctx context.Context) (bool, error) {
 	// The write's own deadline may be what failed it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	seq, hash, err := l.o.Store.Head(ctx, l.chainID)
+	seq, hash, err := l.o.Store.Head(ctx, l.ChainID())
 	if err != nil {
 		return false, fmt.Errorf("read audit head: %w", err)
 	}
@@ -283,7 +297,7 @@ func (l *Log) committed(ctx context.Context) (bool, error) {
 	case seq == l.doubted.lastSeq && bytes.Equal(hash, l.doubted.hash):
 		return true, nil
 	}
-	return false, fmt.Errorf("audit chain %s: its end in the store (row %d) is not ours (row %d): somebody else writes to it", l.chainID, seq, l.seq)
+	return false, fmt.Errorf("audit chain %s: its end in the store (row %d) is not ours (row %d): somebody else writes to it", l.ChainID(), seq, l.seq)
 }
 
 // resolve settles a doubt before anything more is written. Intents of a batch that

@@ -7,10 +7,14 @@ import (
 	"github.com/onedoor/onedoor/server/connector"
 )
 
-// destination is what a secret may be sent to and how. It is sealed with the secret
-// as associated data, so whoever can edit a manifest, or the database, cannot have a
-// stored secret sent to a host of their own.
+// destination is for whom a secret may be used, what it may be sent to, and how. It is
+// sealed with the secret as associated data, so whoever can edit a manifest, or the
+// database, cannot have a stored secret sent to a host of their own, nor used for
+// another user.
 type destination struct {
+	Connector     string   `json:"connector"`
+	Slot          string   `json:"slot"`
+	UserID        string   `json:"user_id"`
 	Origins       []string `json:"origins"`
 	TokenEndpoint string   `json:"token_endpoint"`
 	Attach        attach   `json:"attach"`
@@ -22,8 +26,9 @@ type attach struct {
 	Prefix string `json:"prefix"`
 }
 
-func destinationOf(c *connector.Connector, slot connector.Slot) (string, error) {
+func destinationOf(c *connector.Connector, slot connector.Slot, place Place) (string, error) {
 	text, err := json.Marshal(destination{
+		Connector: place.Connector, Slot: place.Slot, UserID: place.UserID,
 		Origins: []string{c.Origin.String()},
 		Attach:  attach{slot.Kind, slot.Param, slot.Prefix},
 	})

@@ -76,7 +76,7 @@ func (k *Keeper) Find(ctx context.Context, c *connector.Connector, userID string
 		if err != nil {
 			return nil, fault.New(fault.StoreUnavailable, "the credential cannot be looked up now; try again", err)
 		}
-		want, err := destinationOf(c, slot)
+		want, err := destinationOf(c, slot, place)
 		if err != nil {
 			return nil, err
 		}
@@ -197,11 +197,11 @@ func (k *Keeper) admit(p Put) (connector.Slot, error) {
 }
 
 func (k *Keeper) put(ctx context.Context, p Put, slot connector.Slot) (Record, error) {
-	dest, err := destinationOf(p.Connector, slot)
+	place := placeOf(p.Connector, slot, p.UserID)
+	dest, err := destinationOf(p.Connector, slot, place)
 	if err != nil {
 		return Record{}, err
 	}
-	place := placeOf(p.Connector, slot, p.UserID)
 	r := Record{
 		Workspace: place.Workspace, ID: k.o.NewID(), Connector: place.Connector, Slot: place.Slot, UserID: place.UserID,
 		Kind: slot.Kind, Version: 1, Destination: dest, Origins: []string{p.Connector.Origin.String()},

@@ -19,8 +19,9 @@ type Record struct {
 	UserSubject string
 	Kind        string
 	Version     int64 // from 1
-	// Destination is what the secret may be sent to and how: canonical JSON of
-	// origins, token endpoint and attachment. It is part of the associated data.
+	// Destination is for whom the secret may be used, what it may be sent to, and how:
+	// canonical JSON of connector, slot, owner, origins, token endpoint and attachment.
+	// It is part of the associated data.
 	Destination string
 	// Origins is for people to read; what counts is Destination.
 	Origins   []string

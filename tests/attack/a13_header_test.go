@@ -22,7 +22,7 @@ func TestAttack13_Headers(t *testing.T) {
 		invoke("things.get", `{"id":"1"}`), invoke("things.find", `{"q":"a\u000d\u000aX-Injected: 1"}`), invoke("things.make", `{"name":"a\r\nX-Injected: 1\r\n\r\nGET /x HTTP/1.1"}`),
 	} {
 		rest.Do(t, http.MethodPost, "/v1/invoke", call,
-			"Cookie", "a=b", "Connection", "X-Drop", "X-Drop", "1", "Proxy-Authorization", "Basic eA==", "X-Http-Method-Override", "DELETE", "Range", "bytes=0-1")
+			"Cookie", "a=b", "X-Drop", "1", "Proxy-Authorization", "Basic eA==", "X-Http-Method-Override", "DELETE", "Range", "bytes=0-1")
 	}
 	wire := upstream.Wire()
 	requests := upstream.Requests()

@@ -1,0 +1,369 @@
+package credential_test
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/credential"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/store"
+	"github.com/onedoor/onedoor/server/vault"
+)
+
+func TestKinds(t *testing.T) {
+	cases := map[string]struct {
+		attach, secret string
+		header, want   string // header is empty for the query
+	}{
+		"bearer":             {"bearer", secret, "Authorization", "Bearer " + secret},
+		"basic":              {"basic", "ada:canary pass", "Authorization", "Basic YWRhOmNhbmFyeSBwYXNz"},
+		"header":             {"{header: X-Api-Key}", secret, "X-Api-Key", secret},
+		"header with prefix": {`{header: X-Api-Key, prefix: "Token "}`, secret, "X-Api-Key", "Token " + secret},
+		"query":              {"{query: key}", "canary+/ =secret", "", "key=canary%2B%2F+%3Dsecret"},
+	}
+	for name, k := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c := b.connector(t, slots("main: {owner: user, attach: "+k.attach+"}"))
+			b.put(t, c, "main", b.alice, k.secret)
+			r := b.send(t, b.Keeper, c, b.alice)
+			if k.header == "" {
+				require.Equal(t, k.want, r.URL.RawQuery)
+			} else {
+				require.Equal(t, []string{k.want}, r.Header.Values(k.header))
+			}
+		})
+	}
+}
+
+func TestBadSecretsAreRefused(t *testing.T) {
+	visible := map[string]string{
+		"empty": "", "line break": "canary\r\nX: y", "line feed at its end": "canary\n", "NUL": "canary\x00", "tab": "canary\tx",
+		"not ASCII": "canary-é", "not UTF-8": "canary\xff", "DEL": "canary\x7f", "space first": " canary", "space last": "canary ",
+	}
+	bad := map[string]map[string]string{
+		"bearer":        visible,
+		"{header: X-K}": visible,
+		"{query: k}":    visible,
+		"basic": {
+			"empty": "", "no colon": "canary", "no user": ":canary", "no password": "canary:", "line break": "ada:canary\r\nX: y", "NUL": "ada:\x00canary",
+		},
+	}
+	b := newBench(t)
+	for attach, secrets := range bad {
+		c := b.connector(t, slots("main: {owner: user, attach: "+attach+"}"))
+		for name, text := range secrets {
+			t.Run(attach+" "+name, func(t *testing.T) {
+				_, err := b.Put(t.Context(), credential.Put{Connector: c, Slot: "main", UserID: b.alice, Secret: vault.NewSecret([]byte(text))})
+				require.True(t, fault.Is(err, fault.ArgumentInvalid))
+				require.Equal(t, "secret", fault.From(err).Metadata["field"])
+				requireSilent(t, err)
+			})
+		}
+	}
+	t.Run("a space within a bearer", func(t *testing.T) {
+		_, err := b.Put(t.Context(), credential.Put{Connector: b.connector(t), Slot: "main", UserID: b.alice, Secret: vault.NewSecret([]byte("canary x"))})
+		require.True(t, fault.Is(err, fault.ArgumentInvalid))
+	})
+	list, err := b.List(t.Context(), workspace, "")
+	require.NoError(t, err)
+	require.Empty(t, list, "nothing was stored")
+}
+
+func TestPutMustFitTheSlot(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t, slots("mine: {owner: user, attach: bearer}", "ours: {owner: workspace, attach: {header: X-K}}"))
+	none := b.connector(t, func(text string) string { return strings.Replace(text, "credentials:\n  "+mainSlot+"\n", "", 1) })
+	cases := map[string]struct {
+		c           *connector.Connector
+		slot, user  string
+		field, says string
+	}{
+		"no such slot":                     {c, "main", b.alice, "slot", "[mine ours]"},
+		"a user's slot without a user":     {c, "mine", "", "owner", "name the user"},
+		"the workspace's slot with a user": {c, "ours", b.alice, "owner", "not a user's"},
+		"a connector without slots":        {none, "main", b.alice, "connector", "no credential"},
+	}
+	for name, k := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := b.Put(t.Context(), credential.Put{Connector: k.c, Slot: k.slot, UserID: k.user, Secret: vault.NewSecret([]byte(secret))})
+			require.True(t, fault.Is(err, fault.ArgumentInvalid), "%v", err)
+			require.Equal(t, k.field, fault.From(err).Metadata["field"])
+			require.ErrorContains(t, err, k.says)
+			requireSilent(t, err)
+		})
+	}
+	require.Empty(t, b.send(t, b.Keeper, none, b.alice).Header.Values("Authorization"), "no slot, no credential")
+}
+
+// Between owners there is no way from one credential to another's.
+func TestOwnersAreApart(t *testing.T) {
+	mine := slots("main: {owner: user, attach: bearer}")
+	ours := slots("main: {owner: workspace, attach: bearer}")
+	cases := map[string]struct {
+		put  func(string) string
+		user func(b *bench) string
+		find func(string) string
+		as   func(b *bench) string
+	}{
+		"another user's":                      {mine, func(b *bench) string { return b.alice }, mine, func(b *bench) string { return b.bob }},
+		"a user's as the workspace's":         {mine, func(b *bench) string { return b.alice }, ours, func(b *bench) string { return b.alice }},
+		"the workspace's as a user's":         {ours, func(*bench) string { return "" }, mine, func(b *bench) string { return b.alice }},
+		"a user's without a user":             {mine, func(b *bench) string { return b.alice }, mine, func(*bench) string { return "" }},
+		"the workspace's for an unknown user": {ours, func(*bench) string { return "" }, mine, func(*bench) string { return "nobody" }},
+	}
+	for name, k := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.put(t, b.connector(t, k.put), "main", k.user(b), secret)
+			_, err := b.Find(t.Context(), b.connector(t, k.find), k.as(b))
+			requireMissing(t, err, "none is stored")
+		})
+	}
+	t.Run("another connector's or workspace's", func(t *testing.T) {
+		b := newBench(t)
+		c := b.connector(t)
+		b.put(t, c, "main", b.alice, secret)
+		other := *c
+		other.Name = "billing"
+		_, err := b.Find(t.Context(), &other, b.alice)
+		requireMissing(t, err, "connector billing, slot main (user's)")
+		other = *c
+		other.Workspace = "other"
+		_, err = b.Find(t.Context(), &other, b.alice)
+		requireMissing(t, err, "none is stored")
+	})
+}
+
+var aPort = regexp.MustCompile(`(//example\.com:)\d+`)
+
+// Whoever edits a manifest cannot have a stored secret sent elsewhere, or otherwise.
+func TestDestinationIsFixed(t *testing.T) {
+	put := slots(`main: {owner: user, attach: {header: X-Api-Key, prefix: "Token "}}`)
+	changes := map[string]func(string) string{
+		"another host":   func(text string) string { return strings.Replace(put(text), "//example.com", "//evil.test", 1) },
+		"another port":   func(text string) string { return aPort.ReplaceAllString(put(text), "${1}4443") },
+		"another header": slots(`main: {owner: user, attach: {header: X-Debug, prefix: "Token "}}`),
+		"another prefix": slots(`main: {owner: user, attach: {header: X-Api-Key, prefix: "Tok"}}`),
+		"no prefix":      slots(`main: {owner: user, attach: {header: X-Api-Key}}`),
+		"a bearer":       slots(`main: {owner: user, attach: bearer}`),
+		"in the query":   slots(`main: {owner: user, attach: {query: X-Api-Key}}`),
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			first := b.connector(t, put)
+			b.put(t, first, "main", b.alice, secret)
+			moved := b.connector(t, change)
+			_, err := b.Find(t.Context(), moved, b.alice)
+			requireMissing(t, err, "put it again for the new one")
+
+			// Nor by changing the row to what the manifest says now: it does not open.
+			elsewhere := b.put(t, moved, "main", b.bob, another)
+			b.edited.active = func(r credential.Record) credential.Record {
+				r.Destination, r.Kind = strings.Replace(elsewhere.Destination, b.bob, b.alice, 1), elsewhere.Kind
+				return r
+			}
+			k := b.keeper()
+			records, err := k.Find(t.Context(), moved, b.alice)
+			require.NoError(t, err)
+			_, err = k.Attach(t.Context(), b.intent(t, workspace), moved, records)
+			require.True(t, fault.Is(err, fault.Internal), "%v", err)
+			require.ErrorIs(t, err, vault.ErrSealed)
+			requireSilent(t, err)
+
+			b.edited.active = nil
+			require.Equal(t, "Token "+secret, b.send(t, b.keeper(), first, b.alice).Header.Get("X-Api-Key"), "it still works where it was put for")
+		})
+	}
+	t.Run("a tool was added", func(t *testing.T) {
+		b := newBench(t)
+		b.put(t, b.connector(t), "main", b.alice, secret)
+		more := b.connector(t, func(text string) string {
+			return text + "  - {name: new, severity: READ, method: GET, path: /new, resources: [\"contact:*\"]}\n"
+		})
+		require.Equal(t, "Bearer "+secret, b.send(t, b.Keeper, more, b.alice).Header.Get("Authorization"))
+	})
+}
+
+func TestRowsDoNotOpenElsewhere(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	b.put(t, c, "main", b.alice, secret)
+	bobs := b.put(t, c, "main", b.bob, another)
+	edits := map[string]func(r credential.Record) credential.Record{
+		"another's sealed bytes": func(r credential.Record) credential.Record { r.Sealed = bobs.Sealed; return r },
+		"another version":        func(r credential.Record) credential.Record { r.Version++; return r },
+		"another id":             func(r credential.Record) credential.Record { r.ID = bobs.ID; return r },
+		"another's whole row, with its owner rewritten": func(credential.Record) credential.Record {
+			r := bobs
+			r.UserID, r.Destination = b.alice, strings.Replace(r.Destination, b.bob, b.alice, 1)
+			return r
+		},
+		"cut short": func(r credential.Record) credential.Record { r.Sealed.Ciphertext = r.Sealed.Ciphertext[1:]; return r },
+	}
+	for name, edit := range edits {
+		t.Run(name, func(t *testing.T) {
+			b.edited.active = edit
+			k := b.keeper()
+			records, err := k.Find(t.Context(), c, b.alice)
+			require.NoError(t, err)
+			_, err = k.Attach(t.Context(), b.intent(t, workspace), c, records)
+			require.ErrorIs(t, err, vault.ErrSealed)
+			require.Equal(t, "internal error", fault.From(err).Public)
+		})
+	}
+}
+
+// Another user's row under alice's name is not even tried: it says for whom it is.
+func TestAnothersRowCountsAsMissing(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	b.put(t, c, "main", b.alice, secret)
+	bobs := b.put(t, c, "main", b.bob, another)
+	b.edited.active = func(credential.Record) credential.Record {
+		r := bobs
+		r.UserID = b.alice
+		return r
+	}
+	_, err := b.keeper().Find(t.Context(), c, b.alice)
+	requireMissing(t, err, "put it again")
+}
+
+func TestAttachDemandsTheIntent(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	b.put(t, c, "main", b.alice, secret)
+	records, err := b.Find(t.Context(), c, b.alice)
+	require.NoError(t, err)
+	finished := b.intent(t, workspace)
+	_, err = b.Attach(t.Context(), finished, c, records)
+	require.NoError(t, err) // what is remembered from here on must not help either
+	b.trail.Finish(finished, audit.Outcome{Result: audit.OK})
+	cases := map[string]struct {
+		intent  audit.Intent
+		records []credential.Record
+	}{
+		"zero intent":             {audit.Intent{}, records},
+		"finished intent":         {finished, records},
+		"another workspace's":     {b.intent(t, "other"), records},
+		"records are missing":     {b.intent(t, workspace), nil},
+		"more records than slots": {b.intent(t, workspace), append(records, records...)},
+	}
+	for name, k := range cases {
+		t.Run(name, func(t *testing.T) {
+			a, err := b.Attach(t.Context(), k.intent, c, k.records)
+			require.True(t, fault.Is(err, fault.Internal), "%v", err)
+			require.Error(t, a.SetHeader("X-A", "b"), "the zero Attachment")
+		})
+	}
+}
+
+func TestVersions(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	one := b.put(t, c, "main", b.alice, secret)
+	require.Equal(t, "Bearer "+secret, b.send(t, b.Keeper, c, b.alice).Header.Get("Authorization"))
+	two := b.put(t, c, "main", b.alice, another)
+	require.Equal(t, one.ID, two.ID)
+	require.EqualValues(t, 1, one.Version)
+	require.EqualValues(t, 2, two.Version)
+	require.Equal(t, "Bearer "+another, b.send(t, b.Keeper, c, b.alice).Header.Get("Authorization"), "what was remembered is forgotten")
+
+	list, err := b.List(t.Context(), workspace, "crm")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, "alice", list[0].UserSubject)
+	require.Equal(t, "operator", list[0].CreatedBy)
+	require.Empty(t, list[0].Sealed, "a listing shows not even what is sealed")
+	require.NotEqual(t, credential.PoolName([]credential.Record{one}), credential.PoolName([]credential.Record{two}))
+	require.True(t, credential.InPool(credential.PoolName([]credential.Record{two}), one.ID))
+	require.False(t, credential.InPool(credential.PoolName([]credential.Record{two}), uuid.NewString()))
+}
+
+func TestDelete(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	r := b.put(t, c, "main", b.alice, secret)
+	b.send(t, b.Keeper, c, b.alice)
+	require.True(t, fault.Is(b.Delete(t.Context(), "other", r.ID), fault.CredentialUnknown), "another workspace's is not met")
+	require.NoError(t, b.Delete(t.Context(), workspace, r.ID))
+	_, err := b.Find(t.Context(), c, b.alice)
+	requireMissing(t, err, "none is stored")
+	require.True(t, fault.Is(b.Delete(t.Context(), workspace, r.ID), fault.CredentialUnknown))
+	again := b.put(t, c, "main", b.alice, another)
+	require.NotEqual(t, r.ID, again.ID)
+	require.EqualValues(t, 1, again.Version)
+	require.Equal(t, "Bearer "+another, b.send(t, b.Keeper, c, b.alice).Header.Get("Authorization"))
+}
+
+func TestSeveralSlots(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t, slots("mine: {owner: user, attach: bearer}", "ours: {owner: workspace, attach: {header: X-K}}"))
+	b.put(t, c, "mine", b.alice, secret)
+	_, err := b.Find(t.Context(), c, b.alice)
+	requireMissing(t, err, "slot ours (workspace's)")
+	require.Equal(t, map[string]string{"connector": "crm", "slot": "ours", "owner": "workspace"}, fault.From(err).Metadata)
+	b.put(t, c, "ours", "", another)
+	r := b.send(t, b.Keeper, c, b.alice)
+	require.Equal(t, "Bearer "+secret, r.Header.Get("Authorization"))
+	require.Equal(t, another, r.Header.Get("X-K"))
+}
+
+// Everybody who was told that a secret is stored has a version of their own.
+func TestPutInParallel(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	versions := make([]int64, 12)
+	errs := make([]error, len(versions))
+	var wg sync.WaitGroup
+	for n := range versions {
+		wg.Go(func() {
+			var r credential.Record
+			r, errs[n] = b.Put(context.Background(), credential.Put{Connector: c, Slot: "main", UserID: b.alice, Secret: vault.NewSecret([]byte(secret))})
+			versions[n] = r.Version
+		})
+	}
+	wg.Wait()
+	stored := map[int64]bool{}
+	for n, v := range versions {
+		if errs[n] != nil {
+			require.True(t, fault.Is(errs[n], fault.Conflict), "%v", errs[n])
+			continue
+		}
+		require.False(t, stored[v], "version %d was given twice", v)
+		stored[v] = true
+	}
+	list, err := b.List(t.Context(), workspace, "")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.EqualValues(t, len(stored), list[0].Version)
+	require.Equal(t, "Bearer "+secret, b.send(t, b.Keeper, c, b.alice).Header.Get("Authorization"))
+}
+
+func TestStoreUnavailable(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t)
+	r := b.put(t, c, "main", b.alice, secret)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	k := b.keeper()
+	_, err := k.Find(ctx, c, b.alice)
+	require.True(t, fault.Is(err, fault.StoreUnavailable), "%v", err)
+	_, err = k.Put(ctx, credential.Put{Connector: c, Slot: "main", UserID: b.alice, Secret: vault.NewSecret([]byte(another))})
+	require.True(t, fault.Is(err, fault.StoreUnavailable), "%v", err)
+	require.ErrorIs(t, err, store.ErrUnavailable)
+	requireSilent(t, err)
+	_, err = k.List(ctx, workspace, "")
+	require.True(t, fault.Is(err, fault.StoreUnavailable), "%v", err)
+	require.True(t, fault.Is(k.Delete(ctx, workspace, r.ID), fault.StoreUnavailable))
+	require.Equal(t, "Bearer "+secret, b.send(t, b.keeper(), c, b.alice).Header.Get("Authorization"), "nothing has changed")
+}

@@ -1,0 +1,209 @@
+package credential_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/pem"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+
+	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/credential"
+	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/lease"
+	"github.com/onedoor/onedoor/server/store/sqlstore"
+	"github.com/onedoor/onedoor/server/task"
+	"github.com/onedoor/onedoor/server/vault"
+	"github.com/onedoor/onedoor/server/vault/vaulttest"
+)
+
+const (
+	workspace = "default"
+	secret    = "sk-canary-4f9Qz7Lm2XcVbN8s"
+	another   = "sk-canary-second-8s7d6f5g4h"
+)
+
+// manifest has a connector with one slot; tests change parts of it.
+const manifest = `
+connector: crm
+kind: http
+origin: https://example.com:{{port}}
+network: {allow: [127.0.0.0/8]}
+tls:
+  ca: |
+{{ca}}
+credentials:
+  main: {owner: user, attach: bearer}
+tools:
+  - {name: get, severity: READ, method: GET, path: /get, resources: ["contact:*"]}
+`
+
+const mainSlot = "main: {owner: user, attach: bearer}"
+
+// slots replaces the slots of the manifest.
+func slots(lines ...string) func(string) string {
+	return func(text string) string { return strings.Replace(text, mainSlot, strings.Join(lines, "\n  "), 1) }
+}
+
+// bench is a Keeper over the real store and vault, before an upstream that writes
+// down what it is sent.
+type bench struct {
+	*credential.Keeper
+	store    *sqlstore.Store
+	edited   *edited
+	keys     *vault.Keyring
+	trail    *audit.Log
+	door     *egress.Door
+	upstream *httptest.Server
+	seen     chan *http.Request
+	alice    string
+	bob      string
+}
+
+// edited is the real store, with rows as somebody with access to it made them.
+type edited struct {
+	credential.Store
+	active func(r credential.Record) credential.Record
+}
+
+func (e *edited) Active(ctx context.Context, w, c, slot, user string) (credential.Record, error) {
+	r, err := e.Store.Active(ctx, w, c, slot, user)
+	if err == nil && e.active != nil {
+		r = e.active(r)
+	}
+	return r, err
+}
+
+// loopback resolves every name to this machine.
+type loopback struct{}
+
+func (loopback) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "onedoor.db"), sqlstore.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.Migrate(t.Context()))
+	master, err := subtle.NewAESGCM(make([]byte, 32))
+	require.NoError(t, err)
+	b := &bench{store: s, edited: &edited{Store: s.Credentials()}, door: egress.New(egress.Options{Resolver: loopback{}})}
+	t.Cleanup(b.door.Close)
+	b.keys = vault.NewKeyring(vault.Options{
+		Store: &vaulttest.Store{}, Master: master, Rand: rand.Reader, Now: now, NewID: uuid.NewString, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, b.keys.Load(t.Context()))
+	b.Keeper = b.keeper()
+	b.trail, err = audit.Open(t.Context(), audit.Options{
+		Store: s.Audit(), Signer: b.keys, Now: now, NewID: uuid.NewString, BrokerID: "broker", Incarnation: "incarnation",
+		Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.trail.Close(context.Background())) })
+	b.trail.Live(now().Add(time.Hour))
+	b.seen = make(chan *http.Request, 1)
+	b.upstream = httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.seen <- r }))
+	t.Cleanup(b.upstream.Close)
+	b.alice, b.bob = b.user(t, "alice"), b.user(t, "bob")
+	return b
+}
+
+// keeper is a Keeper that remembers nothing yet, as another broker would be.
+func (b *bench) keeper() *credential.Keeper {
+	return credential.NewKeeper(credential.Options{
+		Store: b.edited, Sealer: vault.New(b.keys), NewID: uuid.NewString, Now: now,
+		Records: lease.New[credential.Place, credential.Record](time.Minute, time.Now, 100),
+		Opened:  lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
+	})
+}
+
+func (b *bench) user(t *testing.T, name string) string {
+	t.Helper()
+	u, err := b.store.Tasks().EnsureUser(t.Context(), workspace, task.LocalIssuer, name, uuid.NewString(), now())
+	require.NoError(t, err)
+	return u.ID
+}
+
+// connector is the manifest, perhaps changed.
+func (b *bench) connector(t *testing.T, changes ...func(text string) string) *connector.Connector {
+	t.Helper()
+	_, port, err := net.SplitHostPort(b.upstream.Listener.Addr().String())
+	require.NoError(t, err)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.upstream.Certificate().Raw})
+	indented := "    " + strings.ReplaceAll(strings.TrimSpace(string(ca)), "\n", "\n    ")
+	text := strings.NewReplacer("{{port}}", port, "{{ca}}", indented).Replace(manifest)
+	for _, change := range changes {
+		text = change(text)
+	}
+	c, err := connector.Parse([]byte(text))
+	require.NoError(t, err)
+	c.Workspace, c.Revision = workspace, 1
+	return c
+}
+
+// intent is a recorded act in a workspace.
+func (b *bench) intent(t *testing.T, workspace string) audit.Intent {
+	t.Helper()
+	i, err := b.trail.BeginAdmin(t.Context(), audit.Event{Workspace: workspace, InvocationID: uuid.NewString()})
+	require.NoError(t, err)
+	return i
+}
+
+func (b *bench) put(t *testing.T, c *connector.Connector, slot, user, text string) credential.Record {
+	t.Helper()
+	r, err := b.Put(t.Context(), credential.Put{Connector: c, Slot: slot, UserID: user, Secret: vault.NewSecret([]byte(text)), By: "operator"})
+	require.NoError(t, err)
+	return r
+}
+
+// send makes a call as the user and gives what the upstream was sent.
+func (b *bench) send(t *testing.T, k *credential.Keeper, c *connector.Connector, user string) *http.Request {
+	t.Helper()
+	records, err := k.Find(t.Context(), c, user)
+	require.NoError(t, err)
+	a, err := k.Attach(t.Context(), b.intent(t, workspace), c, records)
+	require.NoError(t, err)
+	res, err := b.door.Do(t.Context(), egress.PoolKey{Credential: credential.PoolName(records)}, c.Egress,
+		&egress.Request{Method: "GET", Origin: c.Origin, Path: "/get"}, a, egress.Limits{})
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return <-b.seen
+}
+
+// requireMissing: the slot is empty for this call, and the caller is told what to do.
+func requireMissing(t *testing.T, err error, says string) {
+	t.Helper()
+	require.True(t, fault.Is(err, fault.CredentialMissing), "%v", err)
+	require.ErrorContains(t, err, says)
+	requireSilent(t, err)
+}
+
+// requireSilent: nothing of a secret is in an error. It does not print what it finds.
+func requireSilent(t *testing.T, err error) {
+	t.Helper()
+	for e := err; e != nil; {
+		require.False(t, strings.Contains(e.Error(), "canary"), "the error repeats the secret")
+		u, ok := e.(interface{ Unwrap() error })
+		if !ok {
+			return
+		}
+		e = u.Unwrap()
+	}
+}

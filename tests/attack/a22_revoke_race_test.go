@@ -1,0 +1,82 @@
+package attack_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/onedoor/onedoor/client"
+	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
+	"github.com/onedoor/onedoor/tests/testenv"
+)
+
+// While calls hail down, the task is revoked: what begins after Revoke has returned is
+// refused, without exception, and nothing of it goes up.
+func TestAttack22_RevokeRace(t *testing.T) {
+	b, upstream := target(t, func(http.ResponseWriter, *http.Request) {})
+	orchestrator := b.Client(t, testenv.Orchestrator, "")
+	for range 10 {
+		task := b.Mint(t, nil, readThings)
+		sandbox := b.Client(t, testenv.Sandbox, task.Key)
+		revoked := make(chan struct{})
+		var load sync.WaitGroup
+		for range 4 {
+			load.Go(func() {
+				for {
+					late := false
+					select {
+					case <-revoked:
+						late = true
+					default:
+					}
+					_, err := sandbox.Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
+					if late {
+						if client.ReasonOf(err) != client.TaskEnded {
+							t.Errorf("a call after the revocation: %v", err)
+						}
+						return
+					}
+				}
+			})
+		}
+		_, err := orchestrator.Tasks().Revoke(t.Context(), &onedoorv1.TasksRevokeRequest{TaskId: task.ID})
+		require.NoError(t, err)
+		close(revoked)
+		load.Wait()
+	}
+	sent := upstream.Requests()
+	time.Sleep(0) // let the scheduler pass: nothing is left that could send
+	require.Equal(t, sent, upstream.Requests())
+}
+
+// A call that runs when its task is revoked is cut; its record says that nobody knows
+// how it ended.
+func TestAttack22_RunningCallIsCut(t *testing.T) {
+	arrived, leave := make(chan struct{}, 1), make(chan struct{})
+	defer close(leave)
+	b, _ := target(t, func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		select {
+		case <-leave:
+		case <-r.Context().Done():
+		}
+	})
+	task := b.Mint(t, nil, "things: things.make WRITE thing:*")
+	sandbox := b.Client(t, testenv.Sandbox, task.Key)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := sandbox.Invoke(t.Context(), "things", "things.make", map[string]string{"name": "x"})
+		failed <- err
+	}()
+	<-arrived
+	_, err := b.Client(t, testenv.Orchestrator, "").Tasks().Revoke(t.Context(), &onedoorv1.TasksRevokeRequest{TaskId: task.ID})
+	require.NoError(t, err)
+	require.ErrorIs(t, <-failed, client.TaskEnded)
+	testenv.Eventually(t, "the outcome", func() bool {
+		events := b.Events(t, task.ID)
+		return events[len(events)-1].GetOutcome() == "UNKNOWN"
+	})
+}
