@@ -163,14 +163,19 @@ func TestLeaseIsDemanded(t *testing.T) {
 }
 
 // A broker that was thought dead and wakes up cannot add to the chain that another
-// one has closed.
+// one has closed: what it writes goes to a new one.
 func TestClosedChainTakesNothing(t *testing.T) {
 	b := newBench(t)
 	c := b.call(t)
-	require.NoError(t, b.store.Audit().CloseChain(t.Context(), b.ChainID()))
-	i, err := b.Begin(t.Context(), c)
-	requireUnavailable(t, i, err)
-	require.Len(t, b.trail(t), 1)
+	closed := b.ChainID()
+	require.NoError(t, b.store.Audit().CloseChain(t.Context(), closed))
+	_, err := b.Begin(t.Context(), c)
+	require.NoError(t, err)
+	seq, _, err := b.store.Audit().Head(t.Context(), closed)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, seq)
+	require.NotEqual(t, closed, b.ChainID())
+	require.Len(t, b.trail(t), 2)
 }
 
 // Somebody else writes to our chain: nothing more is written on top of it.

@@ -83,8 +83,8 @@ func NewDirectory(workspaces []Workspace) (*Directory, error) {
 	}
 	for i := range d.workspaces {
 		w := &d.workspaces[i]
-		if w.Name == "" || strings.HasPrefix(w.Name, "_") {
-			faults = append(faults, fmt.Errorf("workspaces[%d].name: %q cannot be used", i, w.Name))
+		if !isName(w.Name) {
+			faults = append(faults, fmt.Errorf("workspaces[%d].name: %q: want a letter, then letters, digits and dashes, all lower case, 63 at most", i, w.Name))
 		}
 		if d.byName[w.Name] != nil {
 			faults = append(faults, fmt.Errorf("workspaces[%d].name: %q stands twice", i, w.Name))
@@ -93,6 +93,17 @@ func NewDirectory(workspaces []Workspace) (*Directory, error) {
 		faults = append(faults, w.check()...)
 	}
 	return d, errors.Join(faults...)
+}
+
+// isName keeps out names that look alike, and those with "_" that are our own.
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
 }
 
 func (w *Workspace) check() []error {

@@ -40,6 +40,8 @@ func TestNewDirectoryRefuses(t *testing.T) {
 		"no workspace":       nil,
 		"empty name":         {{Name: ""}},
 		"the system's name":  {{Name: "_system"}},
+		"capitals":           {{Name: "Team"}},
+		"digit first":        {{Name: "1team"}},
 		"same name twice":    {{Name: "a"}, {Name: "a"}},
 		"operator twice":     {{Name: "a", Operators: []spiffeid.ID{dirID("/x"), dirID("/x")}}},
 		"empty operator":     {{Name: "a", Operators: []spiffeid.ID{{}}}},

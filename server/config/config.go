@@ -155,7 +155,7 @@ type Telemetry struct {
 	OTLPCAFile string `yaml:"otlp_ca_file"`
 	// OTLPInsecure sends in clear text; to a loopback address only.
 	OTLPInsecure bool `yaml:"otlp_insecure"`
-	// SampleRatio is the share of calls that are traced, 0 to 1; default 0.1.
+	// SampleRatio is the share of calls that are traced, above 0 to 1; default 0.1.
 	SampleRatio float64 `yaml:"sample_ratio"`
 }
 

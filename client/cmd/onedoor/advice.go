@@ -30,7 +30,7 @@ func advise(err error) string {
 		return "An operator can put it: " + putCommand(e.Metadata)
 	case client.OutcomeUnknown:
 		if e.IdempotencyKey != "" {
-			return "To repeat it safely: --idempotency-key " + e.IdempotencyKey + ". CONFLICT then means that it was made."
+			return "To repeat it safely: --idempotency-key " + e.IdempotencyKey + ". CONFLICT then names the first invocation and how it ended."
 		}
 	case client.Conflict:
 		if first := e.Metadata["first_invocation_id"]; first != "" {
