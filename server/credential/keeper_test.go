@@ -184,6 +184,12 @@ func TestDestinationIsFixed(t *testing.T) {
 			require.Equal(t, "Token "+secret, b.send(t, b.keeper(), first, b.alice).Header.Get("X-Api-Key"), "it still works where it was put for")
 		})
 	}
+	t.Run("basic for bearer", func(t *testing.T) {
+		b := newBench(t)
+		b.put(t, b.connector(t), "main", b.alice, secret)
+		_, err := b.Find(t.Context(), b.connector(t, slots("main: {owner: user, attach: basic}")), b.alice)
+		requireMissing(t, err, "put it again")
+	})
 	t.Run("a tool was added", func(t *testing.T) {
 		b := newBench(t)
 		b.put(t, b.connector(t), "main", b.alice, secret)

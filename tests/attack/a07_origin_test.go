@@ -45,7 +45,7 @@ func TestAttack07_HostnameSpelling(t *testing.T) {
 // path, query and body alone, and Invoke has no other field.
 func TestAttack10_HostInjection(t *testing.T) {
 	b, upstream := target(t, func(http.ResponseWriter, *http.Request) {})
-	_, evil := upstream, testenv.NewUpstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	evil := testenv.NewUpstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	task := b.Mint(t, nil, readThings)
 	rest := b.REST(t, testenv.Sandbox, task.Key)
 	for _, id := range []string{
