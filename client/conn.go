@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -104,8 +105,8 @@ func (c *conn) options(method string, opts []grpc.CallOption) []grpc.CallOption 
 // judge turns err into an *Error and draws the conclusions that only this layer can.
 func (c *conn) judge(l *link, method string, left *atomic.Bool, err error) error {
 	err = fromStatus(err)
-	e, ok := err.(*Error)
-	if !ok {
+	var e *Error
+	if !errors.As(err, &e) {
 		return err
 	}
 	if e.Reason == SVIDExpired {

@@ -100,7 +100,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // a stream, stay what they are.
 func fromStatus(err error) error {
 	var already *Error
-	if err == nil || err == io.EOF || errors.As(err, &already) {
+	if err == nil || errors.Is(err, io.EOF) || errors.As(err, &already) {
 		return err
 	}
 	st := status.Convert(err)

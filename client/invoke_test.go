@@ -63,9 +63,9 @@ func TestLargeAnswer(t *testing.T) {
 func TestRetries(t *testing.T) {
 	type keys int
 	const (
-		once keys = iota // not tried again
-		same             // tried again with the same key
-		new              // tried again with a new one
+		once  keys = iota // not tried again
+		same              // tried again with the same key
+		fresh             // tried again with a new one
 	)
 	for name, tc := range map[string]struct {
 		code     codes.Code
@@ -75,11 +75,11 @@ func TestRetries(t *testing.T) {
 	}{
 		"rate limited":                  {codes.ResourceExhausted, client.RateLimited, false, same},
 		"rate limited, own key":         {codes.ResourceExhausted, client.RateLimited, true, same},
-		"store unavailable":             {codes.Unavailable, client.StoreUnavailable, false, new},
+		"store unavailable":             {codes.Unavailable, client.StoreUnavailable, false, fresh},
 		"store unavailable, own key":    {codes.Unavailable, client.StoreUnavailable, true, same},
-		"audit unavailable":             {codes.Unavailable, client.AuditUnavailable, false, new},
+		"audit unavailable":             {codes.Unavailable, client.AuditUnavailable, false, fresh},
 		"audit unavailable, own key":    {codes.Unavailable, client.AuditUnavailable, true, same},
-		"upstream unavailable":          {codes.Unavailable, client.UpstreamUnavailable, false, new},
+		"upstream unavailable":          {codes.Unavailable, client.UpstreamUnavailable, false, fresh},
 		"upstream unavailable, own key": {codes.Unavailable, client.UpstreamUnavailable, true, once},
 		"outcome unknown":               {codes.Unknown, client.OutcomeUnknown, false, once},
 		"conflict":                      {codes.Aborted, client.Conflict, false, once},

@@ -124,7 +124,7 @@ func (c *Client) jitter(most time.Duration) time.Duration {
 	if _, err := io.ReadFull(c.random, b[:]); err != nil || most <= 0 {
 		return most
 	}
-	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(most))
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(most)) //nolint:gosec // below most
 }
 
 // newUUID makes a UUID of version 7 (RFC 9562): the time, then 74 random bits. Keys
@@ -136,7 +136,7 @@ func newUUID(now time.Time, random io.Reader) (string, error) {
 		return "", fmt.Errorf("idempotency key: %w", err)
 	}
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(b[:6], ms[2:])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80

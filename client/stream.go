@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 
@@ -110,10 +111,10 @@ func (s *Stream) finish(lengthRight bool) error {
 	if !lengthRight {
 		return cut("its length is wrong")
 	}
-	switch _, err := s.inner.Recv(); err {
-	case io.EOF:
+	switch _, err := s.inner.Recv(); {
+	case errors.Is(err, io.EOF):
 		return nil
-	case nil:
+	case err == nil:
 		return cut("it goes on after its end")
 	default:
 		return err
@@ -125,7 +126,8 @@ func (s *Stream) Close() { s.cancel() }
 
 // named completes an error with the invocation that the head told.
 func (s *Stream) named(err error) error {
-	if e, ok := err.(*Error); ok && e.InvocationID == "" {
+	var e *Error
+	if errors.As(err, &e) && e.InvocationID == "" {
 		e.InvocationID = s.InvocationID
 	}
 	return err
@@ -139,7 +141,8 @@ func cut(why string) *Error {
 // orCut turns the good end of a stream, where it comes before the answer's own end,
 // into an error.
 func orCut(err error) error {
-	if _, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return err
 	}
 	return cut("it ended early")

@@ -33,7 +33,7 @@ func (a *automaton) add(pattern []byte) {
 	for i, c := range pattern {
 		next := a.child(at, c)
 		if next == 0 {
-			next = int32(len(a.nodes))
+			next = int32(len(a.nodes)) //nolint:gosec // some thousand at most
 			a.nodes = append(a.nodes, node{label: c, depth: int32(i) + 1, sibling: a.nodes[at].child})
 			a.nodes[at].child = next
 			if at == 0 {

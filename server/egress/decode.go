@@ -75,7 +75,7 @@ func (u *unzip) Read(p []byte) (int, error) {
 		u.gz = gz
 	}
 	n, err := u.gz.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = decodeError(err)
 	}
 	return n, err

@@ -83,7 +83,7 @@ func (d *Door) Do(ctx context.Context, key PoolKey, policy Policy, req *Request,
 	}
 	// The transport itself, not an http.Client: it follows no redirect, keeps no
 	// cookies, and adds no Referer.
-	answer, err := transport.RoundTrip(out)
+	answer, err := transport.RoundTrip(out) //nolint:bodyclose // the Response closes it
 	if err != nil {
 		defer cancel()
 		return nil, classify(ctx, err, sent.Load())

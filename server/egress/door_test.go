@@ -422,7 +422,7 @@ func TestPoolsAreNeverShared(t *testing.T) {
 	ca := newAuthority(t)
 	var mu sync.Mutex
 	seen := map[string]map[string]bool{} // remote address → what came over it
-	server := ca.serve(t, func(w http.ResponseWriter, r *http.Request) {
+	server := ca.serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if seen[r.RemoteAddr] == nil {

@@ -72,7 +72,7 @@ func escapeRunes(secret []byte, format string) []byte {
 	for _, r := range string(secret) {
 		switch {
 		case r < utf8.RuneSelf:
-			b.WriteByte(byte(r))
+			b.WriteByte(byte(r)) //nolint:gosec // it is ASCII
 		case r > 0xffff:
 			fmt.Fprintf(&b, format+format, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
 		default:
@@ -164,7 +164,7 @@ func number(text []byte, lead string, base, digits int, tail string) (value byte
 			return 0, 0
 		}
 		c := text[i]
-		ok := false
+		var ok bool
 		switch {
 		case i < len(lead):
 			ok = c == lead[i]

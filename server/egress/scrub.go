@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"io"
 )
@@ -71,8 +72,8 @@ func (r *ScrubReader) Read(p []byte) (int, error) {
 		n, r.err = r.source.Read(p)
 		// Reading into p and copying onto it is sound: what is ready is either p itself
 		// or stands elsewhere.
-		if n > 0 || r.err == io.EOF {
-			r.ready = r.passes.feed(p[:n], r.err == io.EOF)
+		if last := errors.Is(r.err, io.EOF); n > 0 || last {
+			r.ready = r.passes.feed(p[:n], last)
 		}
 	}
 	if len(r.ready) == 0 {

@@ -123,7 +123,7 @@ func (c *Cache[K, V]) Renew(readStarted time.Time) {
 }
 
 func (c *Cache[K, V]) shardOf(key K) *shard[K, V] {
-	return &c.shards[maphash.Comparable(c.seed, key)&uint64(len(c.shards)-1)]
+	return &c.shards[maphash.Comparable(c.seed, key)&uint64(len(c.shards)-1)] //nolint:gosec // 32 at most
 }
 
 // lookup takes the terms before the entry: an entry fetched before a Forget must not

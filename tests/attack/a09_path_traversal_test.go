@@ -34,7 +34,7 @@ func TestAttack09_PathTraversal(t *testing.T) {
 	}
 	require.Empty(t, upstream.Wire(), "nothing reached the upstream")
 	recorded := reasons(b.Events(t, task.ID))
-	require.NotEmpty(t, recorded)
+	require.GreaterOrEqual(t, len(recorded), 9, "from the tenth a minute on they are counted in one row")
 	for _, reason := range recorded {
 		require.Equal(t, "ARGUMENT_INVALID", reason)
 	}

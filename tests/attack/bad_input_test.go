@@ -76,7 +76,6 @@ func TestBadInputREST(t *testing.T) {
 			}
 		})
 	}
-	require.Less(t, len(b.Events(t, task.ID)), 20)
 	for _, e := range b.Events(t, task.ID) {
 		require.Equal(t, "REFUSAL", e.GetKind(), "nothing of it was a call")
 	}

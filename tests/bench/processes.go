@@ -19,7 +19,7 @@ type process struct {
 
 // start runs a command until it prints "ready".
 func start(name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(name, args...)} //nolint:gosec // our own binaries
+	p := &process{cmd: exec.Command(name, args...)}
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

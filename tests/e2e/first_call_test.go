@@ -19,7 +19,7 @@ import (
 // TestFirstCall is the README's way, by the CLI alone: mint, call, be refused, look at
 // the trail.
 func TestFirstCall(t *testing.T) {
-	b := testenv.Dev(t)
+	b := testenv.StartDev(t, testenv.ShortDir(t))
 	minted := b.CLI(t, testenv.Orchestrator, "", "-o", "json", "task", "create", "--agent", "demo", "--user", "alice",
 		"--sandbox", b.SPIFFEID(testenv.Sandbox), "--grant", readContacts, "--ttl", "15m")
 	require.Zero(t, minted.Code, minted.Stderr)
@@ -153,7 +153,7 @@ func TestBodyByteForByte(t *testing.T) {
 
 // Arguments keep every digit on their way up, too.
 func TestArgumentsByteForByte(t *testing.T) {
-	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	b := testenv.NewSite(t, "", 0).Start(t)
 	b.Apply(t, upstream.Manifest("bytes", "", testenv.Things))
 	task := b.Mint(t, nil, "bytes: things.make WRITE thing:*")

@@ -68,7 +68,7 @@ func start(program string, args ...string) (*Process, error) {
 		select {
 		case <-changed:
 		case <-p.ended:
-			return nil, fmt.Errorf("%s %s ended before it was ready: %v\n%s", program, strings.Join(args, " "), p.err, p.Log())
+			return nil, errors.Join(fmt.Errorf("%s %s ended before it was ready\n%s", program, strings.Join(args, " "), p.Log()), p.err)
 		case <-late:
 			return nil, errors.Join(fmt.Errorf("%s is not ready\n%s", program, p.Log()), p.Kill())
 		}

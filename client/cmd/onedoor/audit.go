@@ -36,7 +36,7 @@ func (c *auditListCmd) Run(s *session) error {
 		all := &onedoorv1.AuditListResponse{}
 		request := &onedoorv1.AuditListRequest{Workspace: s.workspace, TaskId: c.Task, InvocationId: c.Invocation, System: c.System}
 		for {
-			request.PageSize = int32(min(c.Limit-len(all.Events), wholePages))
+			request.PageSize = int32(min(c.Limit-len(all.Events), wholePages)) //nolint:gosec // a page is some hundred rows
 			page, err := cl.Audit().List(ctx, request)
 			if err != nil {
 				return err

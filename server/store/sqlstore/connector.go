@@ -63,7 +63,8 @@ func (c Connectors) one(ctx context.Context, query string, args ...any) (r conne
 func (c Connectors) Add(ctx context.Context, r connector.Revision) error {
 	const what = "add a connector's revision"
 	return c.db.transact(ctx, what, func(ctx context.Context, t *tx) error {
-		n, err := int64(1), error(nil)
+		n := int64(1)
+		var err error
 		if r.Number == 1 {
 			_, err = t.exec(ctx, what, insertConnector, r.Workspace, r.Name, r.Number)
 		} else {

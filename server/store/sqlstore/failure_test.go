@@ -52,7 +52,7 @@ func TestDriverErrorsAreMapped(t *testing.T) {
 			err := sqlstore.ErrorText(k.err)
 			require.ErrorContains(t, err, "try: ", "it says what was attempted")
 			for _, kind := range []error{store.ErrNotFound, store.ErrConflict, store.ErrUnavailable, store.ErrSchema} {
-				require.Equal(t, kind == k.kind, errors.Is(err, kind), "%v: %v", kind, err)
+				require.Equal(t, errors.Is(k.kind, kind), errors.Is(err, kind), "%v: %v", kind, err)
 			}
 			if !classes[name] {
 				require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err)), "canary")

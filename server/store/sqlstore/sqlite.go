@@ -61,7 +61,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *Store, err erro
 // no other broker has it: that one would not hear of what this one remembers. The
 // lock stands on the file's one true name, so that a link is no way around it.
 func lockFile(path string) (string, io.Closer, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -78,7 +78,7 @@ func lockFile(path string) (string, io.Closer, error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("open the database: %w", err)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // beside the file that the operator names
 	if err != nil {
 		return "", nil, fmt.Errorf("lock the database: %w", err)
 	}
