@@ -75,6 +75,7 @@ func Build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err
 			a.closer.close(log)
 		}
 	}()
+	tuneMemory()
 	if err := harden.Harden(); err != nil {
 		return nil, fmt.Errorf("harden the process: %w", err)
 	}

@@ -32,6 +32,7 @@ const (
 	maxReceive      = 8 << 20
 	maxSend         = 80 << 20
 	maxStreams      = 1000
+	streamWorkers   = 128
 	keepaliveTime   = 30 * time.Second
 	keepaliveExpiry = 20 * time.Second
 )
@@ -150,6 +151,8 @@ func (a *App) grpcServer() (*server, error) {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveExpiry / 2, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(10*time.Second),
+		// A call's stack grows deep; a worker keeps it for the next call.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(32<<10),
 	)
 	api.Register(g, a.services)

@@ -1,0 +1,23 @@
+package app
+
+import (
+	"os"
+	"runtime/debug"
+)
+
+const (
+	gcPercent   = 400
+	memoryLimit = 512 << 20
+)
+
+// tuneMemory lets a small heap grow further before it is collected: a broker holds
+// little and allocates much, call by call. Near the limit the collector works as hard
+// as it must. GOGC and GOMEMLIMIT, where they are set, have the last word.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
