@@ -221,3 +221,24 @@ func TestABrokerTakenForDeadGoesOn(t *testing.T) {
 	require.ElementsMatch(t, []audit.Result{audit.Unknown, audit.OK}, slow.outcomes(t, c.InvocationID), "what was learnt later stands beside")
 	require.Equal(t, []audit.Result{audit.OK}, slow.outcomes(t, next.InvocationID))
 }
+
+// A broker that was taken for dead wakes up: its calls were closed as UNKNOWN, and how
+// they really ended is said in a new chain.
+func TestOutcomeOfABrokerThatWakesUp(t *testing.T) {
+	asleep := newBench(t)
+	c := asleep.call(t)
+	i, err := asleep.Begin(t.Context(), c)
+	require.NoError(t, err)
+	asleep.clock.advance(11 * time.Second)
+	n, err := asleep.another(t, "incarnation-2").Sweep(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	closed := asleep.ChainID()
+	asleep.Finish(i, audit.Outcome{Result: audit.OK})
+	asleep.close(t)
+	require.NotEqual(t, closed, asleep.ChainID())
+	require.Equal(t, []audit.Result{audit.OK, audit.Unknown}, asleep.outcomes(t, c.InvocationID), "newest first")
+	opening := asleep.trail(t)[0]
+	require.Equal(t, audit.ChainOpened, opening.Kind)
+	require.NoError(t, asleep.keys.VerifyAudit(opening.SigningKeyID, opening.Sum(), opening.Signature))
+}

@@ -126,14 +126,17 @@ func failures(t *testing.T, slots, tools string) map[string]string {
 	all["refused"] = testenv.Manifest("refused", "https://localhost:"+unused(t), good.CA, slots, tools)
 	all["untrusted"] = testenv.Manifest("untrusted", good.Origin, otherCA, slots, tools)
 	all["plain"] = testenv.Manifest("plain", "https://localhost:"+speaks(t, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n") }), "", slots, tools)
+	// net/http quotes what it cannot read in its errors: the request itself, given back.
 	certificate, ca := testenv.Certificate(t, "localhost")
-	garbage := speaks(t, func(c net.Conn) {
-		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
-		request := make([]byte, 4096)
-		n, _ := secure.Read(request)
-		_, _ = secure.Write(append([]byte("HTTP/9.9 "), request[:n]...))
-	})
-	all["garbage"] = testenv.Manifest("garbage", "https://localhost:"+garbage, ca, slots, tools)
+	for name, before := range map[string]string{"garbage": "", "header": "HTTP/1.1 200 OK\r\n", "version": "HTTP/9.9 "} {
+		port := speaks(t, func(c net.Conn) {
+			secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+			request := make([]byte, 4096)
+			n, _ := secure.Read(request)
+			_, _ = secure.Write(append([]byte(before), request[:n]...))
+		})
+		all[name] = testenv.Manifest(name, "https://localhost:"+port, ca, slots, tools)
+	}
 	return all
 }
 
