@@ -41,6 +41,7 @@ type Log struct {
 	seq     int64
 	head    []byte
 	doubted *doubt
+	failing bool // the last write failed
 
 	intake  chan *entry
 	behind  outcomeQueue

@@ -18,8 +18,6 @@ type Store interface {
 	OpenHeads(ctx context.Context) ([]Head, error)
 	// Events lists the trail of one workspace, newest first.
 	Events(ctx context.Context, f Filter) ([]Event, error)
-	// FindOutcome returns the outcome of an invocation, where there is one.
-	FindOutcome(ctx context.Context, workspace, invocationID string) (Event, bool, error)
 	// DeadChains returns the unclosed chains of incarnations whose lease has run
 	// out at the time now.
 	DeadChains(ctx context.Context, now time.Time) ([]string, error)

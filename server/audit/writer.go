@@ -137,9 +137,7 @@ func (l *Log) commit(first *entry) bool {
 	if errors.Is(err, store.ErrConflict) && l.doubted == nil {
 		err = l.writeAnew(ctx, batch, err)
 	}
-	if err != nil {
-		l.o.Log.Error("audit write failed", "entries", len(batch), "error", err)
-	}
+	l.told(err, len(batch))
 	var late []*entry
 	for _, e := range batch {
 		switch {
@@ -154,6 +152,18 @@ func (l *Log) commit(first *entry) bool {
 	}
 	l.behind.putBack(late)
 	return err == nil
+}
+
+// told logs the first failure of a row of them, and their end: the store is tried
+// many times a second.
+func (l *Log) told(err error, entries int) {
+	switch {
+	case err != nil && !l.failing:
+		l.o.Log.Error("audit write failed; calls are refused until one succeeds", "entries", entries, "error", err)
+	case err == nil && l.failing && entries > 0:
+		l.o.Log.Info("audit trail is written again")
+	}
+	l.failing = err != nil || l.failing && entries == 0
 }
 
 // write runs the transaction. Where its commit is in doubt it reads the chain's head

@@ -84,8 +84,11 @@ func (b *Broker) Invoke(ctx context.Context, c Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, used, err := s.whole(ctx)
-	s.finish(ctx, err, used)
+	var answer *Answer
+	err = s.run(ctx, func() (used grant.Limits, err error) {
+		answer, used, err = s.whole(ctx)
+		return used, err
+	})
 	return answer, err
 }
 
@@ -103,8 +106,11 @@ func (b *Broker) InvokeStream(ctx context.Context, c Call, sink Sink) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	n, err := s.relay(ctx, sink)
-	s.finish(ctx, err, grant.Limits{Bytes: n})
+	var n int64
+	err = s.run(ctx, func() (grant.Limits, error) {
+		n, err = s.relay(ctx, sink)
+		return grant.Limits{Bytes: n}, err
+	})
 	return n, err
 }
 
@@ -115,7 +121,7 @@ type decided struct {
 	records  []credential.Record
 }
 
-// start takes a call from its intent to the open answer of the upstream: steps a to e.
+// start takes a call to its recorded intent: steps a to c.
 func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) {
 	d, err := b.decide(ctx, c)
 	if err == nil && stream && d.decision.Grant.Limits.Rows > 0 {
@@ -128,12 +134,7 @@ func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) 
 	if err != nil {
 		return nil, b.refuse(ctx, c, d, err)
 	}
-	s := &sent{b: b, intent: intent, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}
-	if err := s.send(ctx); err != nil {
-		s.finish(ctx, err, grant.Limits{})
-		return nil, err
-	}
-	return s, nil
+	return &sent{b: b, intent: intent, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}, nil
 }
 
 // decide is steps a and b: what the call is, whether it is granted, and whether what

@@ -30,6 +30,21 @@ type sent struct {
 	body   int64
 }
 
+// errPanicked is how a call ended whose steps did not return.
+var errPanicked = errors.New("panic after the intent was recorded")
+
+// run sends the call and reads its answer. It records how the call ended whatever
+// happens, a panic included: no intent of a living broker stays open.
+func (s *sent) run(ctx context.Context, read func() (grant.Limits, error)) (err error) {
+	used, end := grant.Limits{}, errPanicked
+	defer func() { s.finish(ctx, end, used) }()
+	if err = s.send(ctx); err == nil {
+		used, err = read()
+	}
+	end = err
+	return err
+}
+
 // send is steps d and e. The clear secret exists in here alone.
 func (s *sent) send(ctx context.Context) error {
 	attachment, err := s.b.o.Credentials.Attach(ctx, s.intent, s.bound.Connector, s.records)
@@ -170,6 +185,8 @@ func resultOf(err error, answered bool) audit.Result {
 	switch {
 	case answered:
 		return audit.Failed
+	case errors.Is(err, errPanicked):
+		return audit.Unknown // it may have been sent
 	case errors.As(err, &e) && !e.Sent:
 		return audit.NotSent
 	case errors.As(err, &e):
@@ -187,6 +204,8 @@ func reasonOf(ctx context.Context, err error) string {
 	}
 	var f *fault.Error
 	switch {
+	case errors.Is(err, errPanicked):
+		return string(fault.Internal)
 	case errors.As(err, &f):
 		return string(f.Reason)
 	case errors.Is(err, context.DeadlineExceeded):

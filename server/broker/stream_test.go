@@ -144,3 +144,16 @@ func TestStreamThatCannotBeSent(t *testing.T) {
 	require.Equal(t, audit.NotSent, b.outcome(t, c).Outcome)
 	require.EqualValues(t, 5000, b.left(t, c).Bytes)
 }
+
+// A panic on the way leaves no intent open.
+func TestPanicIsRecorded(t *testing.T) {
+	b := newBench(t)
+	b.answer(text(http.StatusOK, "{}"))
+	c := b.call(t, "contacts.get", `{"id":1}`, "crm: contacts.get READ contact:* bytes=5000")
+	require.Panics(t, func() {
+		_, _ = b.InvokeStream(t.Context(), c, &sink{onHead: func() error { panic("sink") }})
+	})
+	o := b.outcome(t, c)
+	require.Equal(t, audit.Failed, o.Outcome)
+	require.Equal(t, "INTERNAL", o.Reason)
+}

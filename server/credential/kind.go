@@ -75,12 +75,12 @@ func (query) attach(slot connector.Slot, secret string, to *egress.Attachment) e
 
 func (query) derived(connector.Slot, string) [][]byte { return nil }
 
-// basic is RFC 7617: the secret is `user:password`.
+// basic is RFC 7617: the secret is `user:password`; the password may be empty.
 type basic struct{}
 
 func (basic) check(secret string) error {
-	user, password, ok := strings.Cut(secret, ":")
-	if !ok || user == "" || password == "" {
+	user, _, ok := strings.Cut(secret, ":")
+	if !ok || user == "" {
 		return fmt.Errorf("the secret of a basic credential is user:password")
 	}
 	if strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -93,8 +93,12 @@ func (basic) attach(_ connector.Slot, secret string, to *egress.Attachment) erro
 	return to.SetHeader("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
 }
 
-// derived: an upstream that echoes the password alone gives it away as well.
+// derived: an upstream that echoes the password alone gives it away as well. Where it
+// is empty, as some APIs want it, the user's name is the secret.
 func (basic) derived(_ connector.Slot, secret string) [][]byte {
-	_, password, _ := strings.Cut(secret, ":")
+	user, password, _ := strings.Cut(secret, ":")
+	if password == "" {
+		password = user
+	}
 	return [][]byte{[]byte(password), []byte(base64.StdEncoding.EncodeToString([]byte(secret)))}
 }

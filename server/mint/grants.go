@@ -3,6 +3,7 @@ package mint
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 
@@ -93,5 +94,5 @@ func printable(s string) bool {
 			return false
 		}
 	}
-	return norm.NFC.IsNormalString(s)
+	return norm.NFC.IsNormalString(s) && strings.TrimSpace(s) == s
 }

@@ -103,9 +103,9 @@ func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, er
 	case r.User == "":
 		return task.Task{}, fault.Invalid("user", "name the user for whom the agent acts")
 	case !printable(r.Agent):
-		return task.Task{}, fault.Invalid("agent", "no control characters, and in Unicode normal form C")
+		return task.Task{}, fault.Invalid("agent", "no control characters, no spaces around it, and in Unicode normal form C")
 	case !printable(r.User):
-		return task.Task{}, fault.Invalid("user", "no control characters, and in Unicode normal form C")
+		return task.Task{}, fault.Invalid("user", "no control characters, no spaces around it, and in Unicode normal form C")
 	case err != nil:
 		return task.Task{}, fault.Invalid("sandbox", "not a SPIFFE ID: want spiffe://trust-domain/path")
 	case !o.MayBind(sandbox):

@@ -47,12 +47,6 @@ WHERE workspace_id = $1 AND (time_us, chain_id, seq) < ($2, $3, $4) AND invocati
 ORDER BY time_us DESC, chain_id DESC, seq DESC
 LIMIT $5`
 
-const findOutcome = `
-SELECT ` + eventColumns + ` FROM audit_events
-WHERE workspace_id = $1 AND invocation_id = $2 AND kind IN ('OUTCOME', 'ADMIN_OUTCOME')
-ORDER BY time_us, chain_id, seq
-LIMIT 1`
-
 const findOrphans = `
 SELECT ` + eventColumns + ` FROM audit_events i
 WHERE i.chain_id = $1 AND i.kind IN ('INTENT', 'ADMIN_INTENT')
@@ -117,15 +111,6 @@ func (a Audit) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error
 		query, args = listEventsOfTask, append(args, f.TaskID)
 	}
 	return a.events(ctx, "list audit events", query, args...)
-}
-
-// FindOutcome returns the outcome of an invocation, where there is one.
-func (a Audit) FindOutcome(ctx context.Context, workspace, invocationID string) (audit.Event, bool, error) {
-	found, err := a.events(ctx, "find an outcome", findOutcome, workspace, invocationID)
-	if err != nil || len(found) == 0 {
-		return audit.Event{}, false, err
-	}
-	return found[0], true, nil
 }
 
 // Orphans returns the intents of a chain that have no outcome in any chain, in the

@@ -255,14 +255,6 @@ func deadBrokers(t *testing.T, b Backend) {
 			require.Equal(t, k.want, got)
 		}
 	})
-	found, ok, err := b.Audit.FindOutcome(ctx, here, own.InvocationID)
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.Equal(t, own, found)
-	_, ok, err = b.Audit.FindOutcome(ctx, there, own.InvocationID)
-	require.NoError(t, err)
-	require.False(t, ok)
-
 	require.NoError(t, b.Audit.CloseChain(ctx, dead))
 	chains, err := b.Audit.DeadChains(ctx, noon)
 	require.NoError(t, err)
