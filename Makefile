@@ -8,7 +8,7 @@ TAGS    ?=
 FUZZTIME ?= 5m
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate lint test fuzz bench deps demo run clean
+.PHONY: help build generate lint test fuzz bench compare deps demo run clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ fuzz: ## Every fuzz target for FUZZTIME (default 5m).
 
 bench: ## The micro-benchmarks.
 	$(GO) test -run '^$$' -bench . -benchmem ./server/... ./client/...
+
+compare: build ## The broker beside what this machine reaches without it; ratios of one run.
+	$(GO) run ./tests/bench -onedoord bin/onedoord
 
 deps: ## Install what the tests run against: PostgreSQL, and Python packages into .venv.
 	scripts/deps.sh

@@ -42,6 +42,7 @@ type Log struct {
 	head    []byte
 	doubted *doubt
 	failing bool // the last write failed
+	crowd   int  // how many shared the last commit
 
 	intake  chan *entry
 	behind  outcomeQueue
@@ -62,6 +63,10 @@ const (
 	maxBehind    = 100_000
 	writeTimeout = 5 * time.Second
 	outcomeDelay = 25 * time.Millisecond
+	// Where many share commits anyway, each waits a moment for more of them: a commit
+	// costs far more than a row. Few callers never wait.
+	crowded    = 8
+	crowdDelay = 500 * time.Microsecond
 )
 
 // Open begins a new chain with a signed row that names the heads of all chains that

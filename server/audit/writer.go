@@ -130,7 +130,11 @@ func (l *Log) commit(first *entry) bool {
 	defer cancel()
 	// Before anything is gathered: what a doubted batch did write must leave the queue.
 	err := l.resolve(ctx)
+	if l.crowd >= crowded {
+		time.Sleep(crowdDelay)
+	}
 	batch := l.gather(first)
+	l.crowd = len(batch)
 	if err == nil && len(batch) > 0 {
 		err = l.write(ctx, batch)
 	}
