@@ -55,6 +55,7 @@ func NewChain(o Options) *Chain {
 		c.recovered,   // a panic is an internal error, not the end of the process
 		c.traced,      // one span around all of it
 		c.measured,    // everything below is logged and counted, refusals too
+		c.recovered,   // once more, so that what panicked is logged and counted like all else
 		c.bounded,     // everything below ends in time
 		c.refusals,    // everything refused below is recorded
 		c.admitted,    // the table: an RPC that is not in it is refused

@@ -154,6 +154,16 @@ func TestWhatTheHandlerRefusesIsNotRecordedTwice(t *testing.T) {
 	require.Empty(t, w.trail.refusals)
 }
 
+func TestWhatAnOperatorMayNotSeeIsRecorded(t *testing.T) {
+	w := newWorld(t)
+	_ = w.send(as(spiffe("/orchestrator")), "/onedoor.v1.Tasks/Get", &onedoorv1.TasksGetRequest{}, func(context.Context) error {
+		return fault.New(fault.TaskUnknown, "no", nil)
+	})
+	require.Len(t, w.trail.refusals, 1)
+	require.Equal(t, "TASK_UNKNOWN", w.trail.refusals[0].Reason)
+	require.Equal(t, "Tasks.Get", w.trail.refusals[0].Tool)
+}
+
 func TestPanicIsAnInternalError(t *testing.T) {
 	w := newWorld(t)
 	err := w.call(t, w.sandbox(), invoke, func(context.Context) error { panic("the secret") })

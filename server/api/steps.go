@@ -79,11 +79,12 @@ func (c *Chain) bounded(ctx context.Context, in *call, next func(context.Context
 	return next(ctx)
 }
 
-// refusals records what is refused before a handler ran. What a handler refuses, the
-// broker has recorded with all that it knew.
+// refusals records what is refused here, and what the handlers of roles refuse. What a
+// handler of sandboxes refuses, the broker has recorded with all that it knew, and an
+// administrative act has an outcome of its own.
 func (c *Chain) refusals(ctx context.Context, in *call, next func(context.Context) error) error {
 	err := next(ctx)
-	if err == nil || in.entered {
+	if err == nil || in.entered && (in.rule.sandbox || in.rule.acts) {
 		return err
 	}
 	if rerr := c.o.Trail.Refuse(ctx, c.refusal(in, err)); rerr != nil {
