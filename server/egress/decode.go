@@ -47,7 +47,9 @@ type wire struct {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.read += int64(n)
-	if err == nil || err == io.EOF {
+	// An end that comes after ours is no end: giving up tells the upstream first (TLS
+	// says goodbye before TCP closes), and many then end their answer in good form.
+	if err == nil || err == io.EOF && w.ctx.Err() == nil {
 		return n, err
 	}
 	if cause := w.ctx.Err(); cause != nil {

@@ -46,16 +46,20 @@ func TestTwoBrokersOnPostgres(t *testing.T) {
 		_, err := c.Invoke(t.Context(), "things", "things.get", get)
 		require.NoError(t, err)
 	}
-	ended := make(chan error, 2)
-	for _, c := range []*client.Client{atHere, atThere} {
+	type end struct {
+		which string
+		err   error
+	}
+	ended := make(chan end, 2)
+	for which, c := range map[string]*client.Client{"where it was revoked": atHere, "elsewhere": atThere} {
 		stream, err := c.InvokeStream(t.Context(), "things", "things.get", map[string]string{"id": "stream"})
 		require.NoError(t, err)
 		go func() {
+			var last error
 			for _, err := range stream.Data() {
-				if err != nil {
-					ended <- err
-				}
+				last = err
 			}
+			ended <- end{which, last}
 		}()
 	}
 
@@ -72,7 +76,12 @@ func TestTwoBrokersOnPostgres(t *testing.T) {
 	t.Logf("revoked at the other broker after %s (promised: 1s)", took)
 	require.Less(t, took, elsewhere)
 	for range 2 {
-		require.ErrorIs(t, <-ended, client.TaskEnded, "a running stream ends with its task")
+		select {
+		case cut := <-ended:
+			require.ErrorIs(t, cut.err, client.TaskEnded, "a running stream ends with its task, %s", cut.which)
+		case <-time.After(elsewhere):
+			t.Fatal("a running stream did not end with its task")
+		}
 	}
 	t.Logf("both streams cut after %s", time.Since(began))
 	require.Less(t, time.Since(began), elsewhere)
