@@ -28,23 +28,40 @@ func (c *credentialsServer) Put(ctx context.Context, in *onedoorv1.CredentialsPu
 	if err != nil {
 		return nil, err
 	}
+	issuer := issuerOf(in)
+	if in.GetUser() == "" && in.GetIssuer() != "" {
+		return nil, fault.Invalid("issuer", "belongs to a user")
+	}
+	if issuer != task.LocalIssuer && !c.s.Issuers.Accepts(at.who.Workspace, issuer) {
+		return nil, fault.Invalid("issuer", "not one that the configuration names for this workspace")
+	}
 	put := credential.Put{Connector: conn, Slot: in.GetSlot(), Secret: vault.NewSecret(in.GetSecret()), By: at.peer.ID.String()}
 	if put.Slot == "" {
 		put.Slot = connector.DefaultSlot
 	}
+	var owner task.User
 	if in.GetUser() != "" {
-		user, err := c.s.Users.EnsureUser(ctx, at.who.Workspace, task.LocalIssuer, in.GetUser(), c.s.NewID(), c.s.Now())
+		user, err := c.s.Users.EnsureUser(ctx, at.who.Workspace, issuer, in.GetUser(), c.s.NewID(), c.s.Now())
 		if err != nil {
 			return nil, storeFault("the user could not be stored; try again", err)
 		}
 		put.UserID = user.ID
+		owner = user
 	}
 	r, err := c.s.Credentials.Put(ctx, put)
 	if err != nil {
 		return nil, err
 	}
-	r.UserSubject = in.GetUser()
+	r.UserIssuer, r.UserSubject = owner.Issuer, owner.Subject
 	return &onedoorv1.CredentialsPutResponse{Credential: credentialMessage(r)}, nil
+}
+
+// issuerOf is who names the user of a Put.
+func issuerOf(in *onedoorv1.CredentialsPutRequest) string {
+	if in.GetIssuer() == "" {
+		return task.LocalIssuer
+	}
+	return in.GetIssuer()
 }
 
 func (c *credentialsServer) List(ctx context.Context, in *onedoorv1.CredentialsListRequest) (*onedoorv1.CredentialsListResponse, error) {
