@@ -115,9 +115,11 @@ func TestUnknownKidsDoNotStorm(t *testing.T) {
 func TestACallerThatGoesAway(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, _ = b.Verify(ctx, workspace, vault.NewSecret([]byte(b.token(t))), "")
+	b.issuer.Asked = cancel
+	_, err := b.Verify(ctx, workspace, vault.NewSecret([]byte(b.token(t))), "")
+	require.NoError(t, err)
 	b.requireGood(t)
+	require.Equal(t, 2, b.issuer.Requests())
 }
 
 // TestAKeyWithoutAnID serves tokens that name none, as long as there is no choice.
@@ -180,12 +182,17 @@ func TestDocumentsThatAreNone(t *testing.T) {
 		"another issuer's":  func(i *testenv.Issuer) { i.Claim("https://canary.example") },
 		"with a slash more": func(i *testenv.Issuer) { i.Claim(i.URL + "/") },
 		"no keys":           func(i *testenv.Issuer) { i.Withdraw() },
-		"keys elsewhere":    func(i *testenv.Issuer) { i.KeysAt("http://localhost/keys") },
-		"keys at an IP":     func(i *testenv.Issuer) { i.KeysAt("https://127.0.0.1/keys") },
-		"keys nowhere":      func(i *testenv.Issuer) { i.KeysAt("") },
-		"keys moved on":     func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/moved") },
-		"no JSON":           func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/text") },
-		"without end":       func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/endless") },
+		"only a private key": func(i *testenv.Issuer) {
+			i.Withdraw()
+			i.Publish(jose.JSONWebKey{Key: i.Key, KeyID: i.KeyID})
+		},
+		"keys with a 404": func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/gone") },
+		"keys elsewhere":  func(i *testenv.Issuer) { i.KeysAt("http://localhost/keys") },
+		"keys at an IP":   func(i *testenv.Issuer) { i.KeysAt("https://127.0.0.1/keys") },
+		"keys nowhere":    func(i *testenv.Issuer) { i.KeysAt("") },
+		"keys moved on":   func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/moved") },
+		"no JSON":         func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/text") },
+		"without end":     func(i *testenv.Issuer) { i.KeysAt(i.Origin + "/endless") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

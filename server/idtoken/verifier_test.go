@@ -132,6 +132,7 @@ func TestForgedClaims(t *testing.T) {
 		"no iat":                  {func(c map[string]any) { delete(c, "iat") }, "", "iat"},
 		"not before later":        {func(c map[string]any) { c["nbf"] = in(2 * time.Minute) }, "", "not valid yet"},
 		"no nonce":                {func(map[string]any) {}, "n-1", "nonce"},
+		"nonce in capitals":       {func(c map[string]any) { c["Nonce"] = "n-1" }, "n-1", "nonce"},
 		"another nonce":           {func(c map[string]any) { c["nonce"] = "canary" }, "n-1", "nonce"},
 		"no subject":              {func(c map[string]any) { delete(c, "sub") }, "", "sub"},
 		"empty subject":           {func(c map[string]any) { c["sub"] = "" }, "", "sub"},
@@ -224,6 +225,9 @@ func TestForgedSignatures(t *testing.T) {
 			token := forge(t, b.issuer)
 			_, err := b.verify(t, token, "")
 			requireRefused(t, err, token)
+			if strings.HasPrefix(strings.ToLower(name), "none") || strings.HasPrefix(name, "HS256") {
+				require.ErrorContains(t, err, "signed with RS, PS, ES or EdDSA", "no key is even looked for")
+			}
 		})
 	}
 }

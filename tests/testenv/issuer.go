@@ -32,6 +32,8 @@ type Issuer struct {
 	// Key signs the tokens of Sign, under the id KeyID.
 	Key   crypto.Signer
 	KeyID string
+	// Asked, if it is set, is called before each document is served.
+	Asked func()
 
 	mu   sync.Mutex
 	keys []jose.JSONWebKey
@@ -48,12 +50,17 @@ func NewIssuer(t testing.TB) *Issuer {
 	mux.HandleFunc("/tenant/.well-known/openid-configuration", i.serve(func() any {
 		return map[string]string{"issuer": i.claims, "jwks_uri": i.keysAt}
 	}))
-	mux.HandleFunc("/keys", i.serve(func() any { return jose.JSONWebKeySet{Keys: i.keys} }))
+	keys := i.serve(func() any { return jose.JSONWebKeySet{Keys: i.keys} })
+	mux.HandleFunc("/keys", keys)
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/keys", http.StatusFound) })
 	mux.HandleFunc("/text", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("canary")) })
-	mux.HandleFunc("/endless", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`))
+	mux.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		keys(w, r)
 	})
+	mux.HandleFunc("/endless", i.serve(func() any {
+		return map[string]any{"keys": i.keys, "x": strings.Repeat("x", 1<<20)}
+	}))
 	i.Upstream = NewUpstream(t, mux)
 	i.URL = i.Origin + "/tenant"
 	i.claims, i.keysAt = i.URL, i.Origin+"/keys?of=tenant"
@@ -63,6 +70,9 @@ func NewIssuer(t testing.TB) *Issuer {
 
 func (i *Issuer) serve(answer func() any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
+		if i.Asked != nil {
+			i.Asked()
+		}
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		if i.down {
