@@ -220,6 +220,14 @@ func TestFailedAuthenticationsAreLimited(t *testing.T) {
 	require.NoError(t, w.call(t, w.sandbox(), invoke, ok), "another workload of the same address is not blocked")
 }
 
+func TestTheKeyOfAnEndedTaskIsNoGuess(t *testing.T) {
+	w := newWorld(t)
+	w.task.State = task.Ended
+	for range 10 {
+		require.Equal(t, "TASK_ENDED", reasonOf(t, w.call(t, w.sandbox(), invoke, ok)))
+	}
+}
+
 func TestATaskHasItsShare(t *testing.T) {
 	t.Run("rate", func(t *testing.T) {
 		w := newWorld(t)

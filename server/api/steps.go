@@ -144,11 +144,26 @@ func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Contex
 // authenticated establishes who calls and whether the table lets them.
 func (c *Chain) authenticated(ctx context.Context, in *call, next func(context.Context) error) error {
 	err := c.authenticate(ctx, in)
-	if err != nil {
+	if isGuess(err) {
 		c.limits.failed(in.limitedAs)
+	}
+	if err != nil {
 		return err
 	}
 	return next(ctx)
+}
+
+// isGuess: only what proved nothing counts against a peer. A sandbox that goes on with
+// the key of a task that has ended must not lock itself out of its next task.
+func isGuess(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch fault.From(err).Reason {
+	case fault.TaskKeyInvalid, fault.SVIDMissing, fault.SVIDInvalid, fault.CallerNotAllowed:
+		return true
+	}
+	return false
 }
 
 func (c *Chain) authenticate(ctx context.Context, in *call) error {

@@ -328,7 +328,7 @@ func TestInvokeStream(t *testing.T) {
 	code, stdout, stderr = onedoor(t, "", "invoke", "crm", "contacts.export", "--stream", "-o", "json")
 	require.Zero(t, code, stderr)
 	require.Equal(t, `{"head":{"invocationId":"i1","status":200,"headers":{},"contentType":"text/plain"}}`+"\n"+
-		`{"data":"YWI="}`+"\n"+`{"end":{"bodyBytes":"2"}}`+"\n", stdout)
+		`{"text":"ab"}`+"\n"+`{"end":{"bodyBytes":2}}`+"\n", stdout)
 
 	send = events[:2]
 	code, stdout, stderr = onedoor(t, "", "invoke", "crm", "contacts.export", "--stream")
