@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,6 +109,14 @@ func TestStateOfTheTask(t *testing.T) {
 			require.Equal(t, "contacts.get", w.trail.refusals[0].Tool)
 		})
 	}
+}
+
+func TestStrangersNamesAreClipped(t *testing.T) {
+	w := newWorld(t)
+	huge := &onedoorv1.InvokeRequest{Connector: strings.Repeat("c", 1<<20), Tool: strings.Repeat("é", 1<<20)}
+	_ = w.send(as(spiffe("/stranger")), invoke, huge, ok)
+	require.Len(t, w.trail.refusals[0].Connector, 128)
+	require.Len(t, w.trail.refusals[0].Tool, 128)
 }
 
 func TestTwoAuthorizationValuesAreRefused(t *testing.T) {

@@ -119,9 +119,21 @@ func (c *Chain) refusal(in *call, err error) audit.Event {
 		GetConnector() string
 		GetTool() string
 	}); ok {
-		e.Connector, e.Tool = named.GetConnector(), named.GetTool()
+		e.Connector, e.Tool = clipped(named.GetConnector()), clipped(named.GetTool())
 	}
 	return e
+}
+
+// longestName is how much of a name is recorded: the longest that is valid.
+const longestName = 128
+
+// clipped keeps a stranger's names, which nobody has validated yet, from filling the
+// trail.
+func clipped(name string) string {
+	if len(name) <= longestName {
+		return name
+	}
+	return name[:longestName]
 }
 
 // rpcName is how the trail names an RPC: Tasks.Create.
