@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestResolve(t *testing.T) {
 		{"several, no default", "/ab", "", []authn.Role{authn.OperatorRole}, "", fault.ArgumentInvalid},
 		{"of another workspace", "/o", "b", []authn.Role{authn.OrchestratorRole}, "", fault.CallerNotAllowed},
 		{"without the role", "/o", "", []authn.Role{authn.OperatorRole}, "", fault.CallerNotAllowed},
+		{"a name that cannot be", "/ab", strings.Repeat("b", 1<<20), []authn.Role{authn.OperatorRole}, "", fault.CallerNotAllowed},
 		{"unknown", "/x", "", []authn.Role{authn.OperatorRole, authn.OrchestratorRole}, "", fault.CallerNotAllowed},
 		{"no roles asked for", "/o", "", nil, "", fault.CallerNotAllowed},
 	} {
