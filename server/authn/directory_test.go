@@ -125,7 +125,12 @@ func TestDenyList(t *testing.T) {
 	require.Eventually(t, func() bool { return !d.Denies(dirID("/one")) }, 10*time.Second, time.Millisecond, "taken off the list")
 	write("spiffe://dir.example/two\nspiffe://dir.example/three\n")
 	require.Equal(t, dirID("/three"), <-denied)
-	require.True(t, d.Denies(dirID("/two")), "a file caught while it is written frees nobody")
+	require.True(t, d.Denies(dirID("/two")))
+	write("")
+	write("spiffe://dir.example/two\nspiffe://dir.example/three\nspiffe://dir.example/four\n")
+	require.Equal(t, dirID("/four"), <-denied)
+	write("# nobody\n")
+	require.Eventually(t, func() bool { return !d.Denies(dirID("/four")) }, 10*time.Second, time.Millisecond)
 	stop()
 	<-ended
 
