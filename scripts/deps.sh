@@ -23,6 +23,9 @@ if [ "${ONEDOOR_NO_POSTGRES:-}" != 1 ] && ! have_postgres; then
   install postgresql
 fi
 
+# The README's commands are run as they stand there.
+command -v curl >/dev/null || install curl
+
 # The stamp is the list that was installed: a changed list installs anew.
 if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
   python3 -m venv .venv 2>/dev/null || { install python3-venv; python3 -m venv .venv; }

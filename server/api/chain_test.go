@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,6 +109,14 @@ func TestStateOfTheTask(t *testing.T) {
 			require.Equal(t, "contacts.get", w.trail.refusals[0].Tool)
 		})
 	}
+}
+
+func TestStrangersNamesAreClipped(t *testing.T) {
+	w := newWorld(t)
+	huge := &onedoorv1.InvokeRequest{Connector: strings.Repeat("c", 1<<20), Tool: strings.Repeat("é", 1<<20)}
+	_ = w.send(as(spiffe("/stranger")), invoke, huge, ok)
+	require.Len(t, w.trail.refusals[0].Connector, 128)
+	require.Len(t, w.trail.refusals[0].Tool, 128)
 }
 
 func TestTwoAuthorizationValuesAreRefused(t *testing.T) {
@@ -218,6 +227,14 @@ func TestFailedAuthenticationsAreLimited(t *testing.T) {
 	require.Equal(t, "RATE_LIMITED", reasonOf(t, err))
 	require.Positive(t, detail[*errdetails.RetryInfo](t, status.Convert(err)).GetRetryDelay().AsDuration())
 	require.NoError(t, w.call(t, w.sandbox(), invoke, ok), "another workload of the same address is not blocked")
+}
+
+func TestTheKeyOfAnEndedTaskIsNoGuess(t *testing.T) {
+	w := newWorld(t)
+	w.task.State = task.Ended
+	for range 10 {
+		require.Equal(t, "TASK_ENDED", reasonOf(t, w.call(t, w.sandbox(), invoke, ok)))
+	}
 }
 
 func TestATaskHasItsShare(t *testing.T) {

@@ -119,9 +119,21 @@ func (c *Chain) refusal(in *call, err error) audit.Event {
 		GetConnector() string
 		GetTool() string
 	}); ok {
-		e.Connector, e.Tool = named.GetConnector(), named.GetTool()
+		e.Connector, e.Tool = clipped(named.GetConnector()), clipped(named.GetTool())
 	}
 	return e
+}
+
+// longestName is how much of a name is recorded: the longest that is valid.
+const longestName = 128
+
+// clipped keeps a stranger's names, which nobody has validated yet, from filling the
+// trail.
+func clipped(name string) string {
+	if len(name) <= longestName {
+		return name
+	}
+	return name[:longestName]
 }
 
 // rpcName is how the trail names an RPC: Tasks.Create.
@@ -144,11 +156,26 @@ func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Contex
 // authenticated establishes who calls and whether the table lets them.
 func (c *Chain) authenticated(ctx context.Context, in *call, next func(context.Context) error) error {
 	err := c.authenticate(ctx, in)
-	if err != nil {
+	if isGuess(err) {
 		c.limits.failed(in.limitedAs)
+	}
+	if err != nil {
 		return err
 	}
 	return next(ctx)
+}
+
+// isGuess: only what proved nothing counts against a peer. A sandbox that goes on with
+// the key of a task that has ended must not lock itself out of its next task.
+func isGuess(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch fault.From(err).Reason {
+	case fault.TaskKeyInvalid, fault.SVIDMissing, fault.SVIDInvalid, fault.CallerNotAllowed:
+		return true
+	}
+	return false
 }
 
 func (c *Chain) authenticate(ctx context.Context, in *call) error {

@@ -19,7 +19,8 @@ import (
 // revoked, they only expire. It is a file, one ID a line, `#` for comments, read again
 // when it changes. A line that is no SPIFFE ID makes the whole file unusable, and then
 // the list before it stays in force. What is added counts at once; what is taken off
-// only when two reads in a row agree, so that a file caught half-written frees nobody.
+// only when two reads in a row agree, and a file that is empty takes nobody off: it may
+// be just being written. A line of comment empties the list.
 type DenyList struct {
 	path string
 	ids  atomic.Pointer[map[spiffeid.ID]bool]
@@ -74,6 +75,9 @@ func (d *DenyList) read() (added []spiffeid.ID, err error) {
 	text, err := os.ReadFile(d.path)
 	if err != nil {
 		return nil, fmt.Errorf("denied SPIFFE IDs: %w", err)
+	}
+	if len(text) == 0 && len(*d.ids.Load()) > 0 {
+		return nil, fmt.Errorf("denied SPIFFE IDs: %s is empty; a line of comment in it would empty the list", d.path)
 	}
 	if d.settled != nil && bytes.Equal(text, d.settled) {
 		d.last = text

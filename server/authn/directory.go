@@ -143,6 +143,9 @@ type Identity struct {
 // named workspace must be one of them; without a name the only one is meant, or
 // "default" among several. The error says CALLER_NOT_ALLOWED.
 func (d *Directory) Resolve(id spiffeid.ID, workspace string, roles ...Role) (Identity, error) {
+	if workspace != "" && !isName(workspace) {
+		return Identity{}, notAllowed("there is no such workspace") // not repeated: nobody has validated it yet
+	}
 	var found []Identity
 	for i := range d.workspaces {
 		w := &d.workspaces[i]

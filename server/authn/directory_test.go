@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func TestResolve(t *testing.T) {
 		{"several, no default", "/ab", "", []authn.Role{authn.OperatorRole}, "", fault.ArgumentInvalid},
 		{"of another workspace", "/o", "b", []authn.Role{authn.OrchestratorRole}, "", fault.CallerNotAllowed},
 		{"without the role", "/o", "", []authn.Role{authn.OperatorRole}, "", fault.CallerNotAllowed},
+		{"a name that cannot be", "/ab", strings.Repeat("b", 1<<20), []authn.Role{authn.OperatorRole}, "", fault.CallerNotAllowed},
 		{"unknown", "/x", "", []authn.Role{authn.OperatorRole, authn.OrchestratorRole}, "", fault.CallerNotAllowed},
 		{"no roles asked for", "/o", "", nil, "", fault.CallerNotAllowed},
 	} {
@@ -123,7 +125,12 @@ func TestDenyList(t *testing.T) {
 	require.Eventually(t, func() bool { return !d.Denies(dirID("/one")) }, 10*time.Second, time.Millisecond, "taken off the list")
 	write("spiffe://dir.example/two\nspiffe://dir.example/three\n")
 	require.Equal(t, dirID("/three"), <-denied)
-	require.True(t, d.Denies(dirID("/two")), "a file caught while it is written frees nobody")
+	require.True(t, d.Denies(dirID("/two")))
+	write("")
+	write("spiffe://dir.example/two\nspiffe://dir.example/three\nspiffe://dir.example/four\n")
+	require.Equal(t, dirID("/four"), <-denied)
+	write("# nobody\n")
+	require.Eventually(t, func() bool { return !d.Denies(dirID("/four")) }, 10*time.Second, time.Millisecond)
 	stop()
 	<-ended
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -62,6 +63,7 @@ type problem struct {
 func problemOf(st *status.Status) problem {
 	p := problem{Code: st.Code(), Message: st.Message(), Details: []json.RawMessage{}}
 	for _, detail := range st.Proto().GetDetails() {
+		detail, p.Message = inRESTWords(detail, p.Message)
 		if !detail.MessageIs((*errdetails.ErrorInfo)(nil)) && !detail.MessageIs((*errdetails.RetryInfo)(nil)) {
 			continue
 		}
@@ -70,6 +72,23 @@ func problemOf(st *status.Status) problem {
 		}
 	}
 	return p
+}
+
+// inRESTWords names the arguments as REST callers know them: the chain says
+// arguments_json. What was refused before the chain (it has no invocation id) speaks of
+// the caller's own words, and stays.
+func inRESTWords(detail *anypb.Any, message string) (*anypb.Any, string) {
+	const theirs, ours = "arguments_json", "arguments"
+	info := &errdetails.ErrorInfo{}
+	if detail.UnmarshalTo(info) != nil || info.GetMetadata()["field"] != theirs || info.GetMetadata()["invocation_id"] == "" {
+		return detail, message
+	}
+	info.Metadata["field"] = ours
+	renamed, err := anypb.New(info)
+	if err != nil {
+		return detail, message
+	}
+	return renamed, strings.Replace(message, theirs+":", ours+":", 1)
 }
 
 // writeError answers with an error under the HTTP status of its code.

@@ -1,15 +1,20 @@
 package attack_test
 
 import (
+	"context"
+	"io"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/onedoor/onedoor/client"
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/config"
+	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
@@ -77,4 +82,31 @@ func TestAttack22_RunningCallIsCut(t *testing.T) {
 		events := b.Events(t, task.ID)
 		return events[len(events)-1].GetOutcome() == "UNKNOWN"
 	})
+}
+
+// An answer that we cut never looks whole, though many upstreams end theirs in good
+// form as soon as they hear that we go. It is a race, so it is run many times.
+func TestAttack22_CutIsNoEnd(t *testing.T) {
+	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "first")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	origin, err := egress.ParseOrigin(upstream.Origin)
+	require.NoError(t, err)
+	door := egress.New(egress.Options{})
+	defer door.Close()
+	policy := egress.Policy{AllowRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, RootCAs: []byte(upstream.CA)}
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		answer, err := door.Do(ctx, egress.PoolKey{}, policy, &egress.Request{Method: http.MethodGet, Origin: origin, Path: "/"}, egress.NewAttachment(), egress.Limits{})
+		require.NoError(t, err)
+		_, err = io.ReadFull(answer.Body, make([]byte, len("first")))
+		require.NoError(t, err)
+		time.AfterFunc(time.Millisecond, cancel)
+		_, err = io.ReadAll(answer.Body)
+		require.Error(t, err, "the answer passes for whole")
+		require.NoError(t, answer.Body.Close())
+		cancel()
+	}
 }

@@ -49,7 +49,7 @@ func TestBadInputREST(t *testing.T) {
 		{"a field twice", sandbox, "/v1/invoke", `{"connector":"crm","connector":"crm"}`, 400, "connector"},
 		{"arguments that are no object", sandbox, "/v1/invoke", `{"connector":"crm","tool":"contacts.get","arguments":"x"}`, 400, "arguments"},
 		{"an idempotency key that is no UUID", sandbox, "/v1/invoke", `{"connector":"crm","tool":"contacts.get","idempotencyKey":"x"}`, 400, "idempotency_key"},
-		{"arguments too large", sandbox, "/v1/invoke", `{"connector":"crm","tool":"contacts.get","arguments":{"id":"` + strings.Repeat("1", 5<<20) + `"}}`, 400, "arguments_json"},
+		{"arguments too large", sandbox, "/v1/invoke", `{"connector":"crm","tool":"contacts.get","arguments":{"id":"` + strings.Repeat("1", 5<<20) + `"}}`, 400, "arguments"},
 		{"a body too large", sandbox, "/v1/invoke", `{"connector":"` + strings.Repeat("x", 9<<20) + `"}`, 413, ""},
 		{"a SPIFFE ID that is none", orchestrator, "/v1/tasks", mint("sandbox", `"sandbox/one"`), 400, "sandbox"},
 		{"an empty agent", orchestrator, "/v1/tasks", mint("agent", `""`), 400, "agent"},

@@ -17,8 +17,7 @@ const (
 	callLLM  = "model: chat.completions READ model:*"
 )
 
-// event is one line of `POST /v1/invoke:stream` (text, dataBase64), or of
-// `onedoor -o json invoke --stream` (data, as protobuf JSON has it).
+// event is one line of `POST /v1/invoke:stream`, and of `onedoor -o json invoke --stream`.
 type event struct {
 	Head *struct {
 		InvocationID string `json:"invocationId"`
@@ -27,9 +26,8 @@ type event struct {
 	}
 	Text       string
 	DataBase64 []byte
-	Data       []byte
 	End        *struct {
-		BodyBytes json.RawMessage `json:"bodyBytes"`
+		BodyBytes int `json:"bodyBytes"`
 	}
 }
 
@@ -39,7 +37,7 @@ func readEvents(t *testing.T, text string) (body string, events []event) {
 	for lines.Scan() {
 		var e event
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &e), lines.Text())
-		body += e.Text + string(e.DataBase64) + string(e.Data)
+		body += e.Text + string(e.DataBase64)
 		events = append(events, e)
 	}
 	return body, events
@@ -56,6 +54,7 @@ func TestStream(t *testing.T) {
 		require.Equal(t, "text/event-stream", events[0].Head.ContentType)
 		require.Greater(t, len(events), 3, "it comes in pieces")
 		require.NotNil(t, events[len(events)-1].End)
+		require.Equal(t, len(body), events[len(events)-1].End.BodyBytes)
 		require.Contains(t, body, "three")
 		require.True(t, strings.HasSuffix(body, "data: [DONE]\n\n"))
 	}

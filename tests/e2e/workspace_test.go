@@ -13,7 +13,7 @@ import (
 // TestWorkspaces: nothing of one workspace is seen, used or ended from the other, even
 // by somebody who has a role in both.
 func TestWorkspaces(t *testing.T) {
-	b := testenv.Dev(t)
+	b := testenv.StartDev(t, testenv.ShortDir(t))
 	task := b.Mint(t, nil, readContacts)
 	_, err := b.Client(t, testenv.Sandbox, task.Key).Invoke(t.Context(), "crm", "contacts.get", map[string]string{"id": "1"})
 	require.NoError(t, err)

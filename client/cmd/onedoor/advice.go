@@ -53,7 +53,9 @@ func reasonAdvice(reason client.Reason) string {
 		return "Its key never works again. An orchestrator can mint a new task: onedoor task create"
 	case client.CallerNotAllowed:
 		return "Is " + client.EnvWorkloadSocket + " that of the right role (operator, orchestrator, sandbox), and --workspace-name right?"
-	case client.GrantMissing, client.ToolUnknown, client.ConnectorUnknown:
+	case client.ConnectorUnknown:
+		return `An operator sees all connectors with "onedoor connector list", a sandbox its tools with "onedoor tools".`
+	case client.GrantMissing, client.ToolUnknown:
 		return `"onedoor tools" lists what this task may call.`
 	case client.ResourceNotGranted, client.SeverityExceeded, client.GrantExpired:
 		return `"onedoor explain CONNECTOR TOOL --arg …" shows what the call needs.`

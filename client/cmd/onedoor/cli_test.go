@@ -145,6 +145,14 @@ func TestCommands(t *testing.T) {
 			stdout: "ID  STATE   AGENT   USER   SANDBOX                          CREATED                    EXPIRES\n" +
 				"t1  ACTIVE  mailer  alice  spiffe://test.example/sandbox/1  2026-11-23T13:00:00+01:00  2026-11-23T13:00:00+01:00\n",
 		},
+		"task list, of an issuer's user": {
+			args: "task list", sent: &onedoorv1.TasksListRequest{PageSize: 500},
+			answer: &onedoorv1.TasksListResponse{Tasks: []*onedoorv1.Task{{
+				Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ACTIVE, Agent: "mailer", UserSubject: "8f2c", UserIssuer: "https://idp.example",
+			}}},
+			stdout: "ID  STATE   AGENT   USER                         SANDBOX  CREATED  EXPIRES\n" +
+				"t1  ACTIVE  mailer  8f2c of https://idp.example  -        -        -\n",
+		},
 		"task revoke": {
 			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
 			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_REVOKED}},
@@ -335,7 +343,7 @@ func TestInvokeStream(t *testing.T) {
 	code, stdout, stderr = onedoor(t, "", "invoke", "crm", "contacts.export", "--stream", "-o", "json")
 	require.Zero(t, code, stderr)
 	require.Equal(t, `{"head":{"invocationId":"i1","status":200,"headers":{},"contentType":"text/plain"}}`+"\n"+
-		`{"data":"YWI="}`+"\n"+`{"end":{"bodyBytes":"2"}}`+"\n", stdout)
+		`{"text":"ab"}`+"\n"+`{"end":{"bodyBytes":2}}`+"\n", stdout)
 
 	send = events[:2]
 	code, stdout, stderr = onedoor(t, "", "invoke", "crm", "contacts.export", "--stream")

@@ -92,15 +92,20 @@ func (c *credentialListCmd) Run(s *session) error {
 	})
 }
 
+// userText names a user. Two issuers may have one each of the same name.
+func userText(subject, issuer string) string {
+	if issuer == "" || issuer == localIssuer {
+		return subject
+	}
+	return subject + " of " + issuer
+}
+
 func credentialRows(t *table, credentials ...*onedoorv1.Credential) {
 	t.row("ID", "CONNECTOR", "SLOT", "OWNER", "KIND", "VERSION", "PUT", "ORIGINS")
 	for _, c := range credentials {
 		owner := "workspace"
 		if c.GetUserId() != "" {
-			owner = "user " + c.GetUserSubject()
-			if issuer := c.GetUserIssuer(); issuer != "" && issuer != localIssuer {
-				owner += " of " + issuer
-			}
+			owner = "user " + userText(c.GetUserSubject(), c.GetUserIssuer())
 		}
 		t.row(c.GetId(), c.GetConnector(), c.GetSlot(), owner, c.GetKind(), strconv.FormatInt(c.GetVersion(), 10),
 			moment(c.GetCreatedAt()), strings.Join(c.GetOrigins(), ","))

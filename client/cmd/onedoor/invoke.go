@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/onedoor/onedoor/client"
-	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 )
 
 // maxArguments is the largest arguments object that the broker takes, in bytes.
@@ -79,22 +78,35 @@ func (s *session) tellStatus(answer *client.Response) {
 	}
 }
 
+// streamEvent is one line of a streamed answer in the shape of the REST API.
+type streamEvent struct {
+	Head       *streamHead `json:"head,omitempty"`
+	Text       *string     `json:"text,omitempty"`
+	DataBase64 []byte      `json:"dataBase64,omitempty"`
+	End        *streamEnd  `json:"end,omitempty"`
+}
+
+type streamHead struct {
+	InvocationID string            `json:"invocationId"`
+	Status       int               `json:"status"`
+	Headers      map[string]string `json:"headers"`
+	ContentType  string            `json:"contentType"`
+}
+
+type streamEnd struct {
+	BodyBytes int64 `json:"bodyBytes"`
+}
+
 // relay prints a streamed answer: its body, or with -o json its events, one a line.
 func (s *session) relay(stream *client.Stream) error {
 	defer stream.Close()
-	event := func(e *onedoorv1.InvokeStreamResponse) error {
-		text, err := messageJSON(e)
-		if err != nil {
-			return err
-		}
-		_, err = s.stdout.Write(append(text, '\n'))
-		return err
-	}
+	lines := json.NewEncoder(s.stdout)
+	lines.SetEscapeHTML(false)
 	if !s.json {
 		s.tellStatus(&stream.Response)
-	} else if err := event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Head{Head: &onedoorv1.InvokeStreamHead{
-		InvocationId: stream.InvocationID, Status: int32(stream.Status), Headers: stream.Headers, ContentType: stream.ContentType, //nolint:gosec // three digits
-	}}}); err != nil {
+	} else if err := lines.Encode(streamEvent{Head: &streamHead{
+		stream.InvocationID, stream.Status, emptyNotNull(stream.Headers), stream.ContentType,
+	}}); err != nil {
 		return err
 	}
 	var total int64
@@ -104,7 +116,7 @@ func (s *session) relay(stream *client.Stream) error {
 		}
 		total += int64(len(piece))
 		if s.json {
-			err = event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Data{Data: piece}})
+			err = lines.Encode(pieceEvent(piece))
 		} else {
 			_, err = s.stdout.Write(piece)
 		}
@@ -115,16 +127,29 @@ func (s *session) relay(stream *client.Stream) error {
 	if !s.json {
 		return nil
 	}
-	return event(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_End{End: &onedoorv1.InvokeStreamEnd{BodyBytes: total}}})
+	return lines.Encode(streamEvent{End: &streamEnd{total}})
+}
+
+// pieceEvent shows text as text, and what is none as base64.
+func pieceEvent(piece []byte) streamEvent {
+	if !utf8.Valid(piece) {
+		return streamEvent{DataBase64: piece}
+	}
+	text := string(piece)
+	return streamEvent{Text: &text}
+}
+
+func emptyNotNull(headers map[string]string) map[string]string {
+	if headers == nil {
+		return map[string]string{}
+	}
+	return headers
 }
 
 // answerJSON gives an answer in the shape of the REST API. A JSON body is placed as it
 // came: to decode it and encode it again would change its numbers.
 func answerJSON(answer *client.Response) ([]byte, error) {
-	headers := answer.Headers
-	if headers == nil {
-		headers = map[string]string{}
-	}
+	headers := emptyNotNull(answer.Headers)
 	head, err := json.Marshal(struct {
 		InvocationID string            `json:"invocationId"`
 		Status       int               `json:"status"`

@@ -146,7 +146,7 @@ func (c *taskListCmd) Run(s *session) error {
 		return s.show(all, func(t *table) {
 			t.row("ID", "STATE", "AGENT", "USER", "SANDBOX", "CREATED", "EXPIRES")
 			for _, k := range all.GetTasks() {
-				t.row(k.GetId(), enum(k.GetState(), "TASK_STATE_"), k.GetAgent(), k.GetUserSubject(), k.GetSandbox(),
+				t.row(k.GetId(), enum(k.GetState(), "TASK_STATE_"), k.GetAgent(), userText(k.GetUserSubject(), k.GetUserIssuer()), k.GetSandbox(),
 					moment(k.GetCreatedAt()), moment(k.GetExpiresAt()))
 			}
 		})

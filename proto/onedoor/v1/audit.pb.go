@@ -90,9 +90,9 @@ type AuditEvent struct {
 	Peer string `protobuf:"bytes,30,opt,name=peer,proto3" json:"peer,omitempty"`
 	// How the caller proved who it is: "x509-svid" or "jwt-svid".
 	AuthMethod string `protobuf:"bytes,31,opt,name=auth_method,json=authMethod,proto3" json:"auth_method,omitempty"`
-	// A JSON object of what has no field of its own; empty: nothing. A call's INTENT and
-	// REFUSAL have {"user_issuer": …}, who vouches for the user ("local": the
-	// orchestrator); the ADMIN_OUTCOME of Tasks.Create names task and user.
+	// What has no field of its own, as a JSON object, never a secret; empty for nothing.
+	// user_issuer, on a call's INTENT and REFUSAL: who vouches for the user, "local" for
+	// the orchestrator. The ADMIN_OUTCOME of Tasks.Create names task and user as well.
 	Detail        string `protobuf:"bytes,32,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -92,7 +92,8 @@ func (a auditTx) appendTo(ctx context.Context, events []audit.Event) error {
 	if n == 0 {
 		return a.fail(conflict(what, "the chain is closed, not there, or at another row"))
 	}
-	return a.many(ctx, what, insertEvents, "", eventWidth, args, nil)
+	_, err = a.many(ctx, what, insertEvents, "", eventWidth, args)
+	return err
 }
 
 // Events lists the trail of one workspace, newest first. Without a limit nothing is

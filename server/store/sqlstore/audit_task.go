@@ -46,48 +46,69 @@ func (a auditTx) LiveTasks(ctx context.Context, tasks []audit.TaskRef, now time.
 	return live, nil
 }
 
-// The update changes nothing; it makes the row that stood there come back.
 const (
 	claimKeysHead = `INSERT INTO idempotency_keys (workspace_id, task_id, idem_key, invocation_id, created_us) VALUES `
-	claimKeysTail = ` ON CONFLICT (workspace_id, task_id, idem_key) DO UPDATE SET invocation_id = idempotency_keys.invocation_id
-RETURNING workspace_id, task_id, idem_key, invocation_id`
-	claimColumns = 5
+	claimKeysTail = ` ON CONFLICT (workspace_id, task_id, idem_key) DO NOTHING`
+	claimColumns  = 5
 )
+
+const findClaim = `
+SELECT invocation_id FROM idempotency_keys
+WHERE workspace_id = $1 AND task_id = $2 AND idem_key = $3`
+
+// claimed is an idempotency key of a task.
+type claimed struct {
+	task audit.TaskRef
+	key  string
+}
 
 // ClaimKeys claims idempotency keys. Its answer holds, for each claim that came too
 // late, the invocation that claimed the key before; within one call, the first claim
 // of a key wins.
 func (a auditTx) ClaimKeys(ctx context.Context, claims []audit.Claim, now time.Time) (map[audit.Claim]string, error) {
-	type key struct {
-		task audit.TaskRef
-		key  string
-	}
-	winner := make(map[key]string, len(claims))
-	var args []any
+	winner := make(map[claimed]string, len(claims))
+	args := make([]any, 0, len(claims)*claimColumns)
 	for _, c := range claims {
-		if _, twice := winner[key{c.Task, c.Key}]; twice {
+		k := claimed{c.Task, c.Key}
+		if _, twice := winner[k]; twice {
 			continue // a statement may not touch a row twice
 		}
-		winner[key{c.Task, c.Key}] = c.InvocationID
+		winner[k] = c.InvocationID
 		args = append(args, c.Task.Workspace, c.Task.TaskID, c.Key, c.InvocationID, micros(now))
 	}
-	err := a.many(ctx, "claim idempotency keys", claimKeysHead, claimKeysTail, claimColumns, args, func(scan scanner) error {
-		var k key
-		var invocation string
-		err := scan(&k.task.Workspace, &k.task.TaskID, &k.key, &invocation)
-		winner[k] = invocation
-		return err
-	})
+	made, err := a.many(ctx, "claim idempotency keys", claimKeysHead, claimKeysTail, claimColumns, args)
 	if err != nil {
 		return nil, err
 	}
+	if int(made) != len(winner) {
+		// Rare: at least one key was claimed in an earlier transaction.
+		if err := a.readClaims(ctx, winner); err != nil {
+			return nil, err
+		}
+	}
 	late := map[audit.Claim]string{}
 	for _, c := range claims {
-		if first := winner[key{c.Task, c.Key}]; first != c.InvocationID {
+		if first := winner[claimed{c.Task, c.Key}]; first != c.InvocationID {
 			late[c] = first
 		}
 	}
 	return late, nil
+}
+
+func (a auditTx) readClaims(ctx context.Context, winner map[claimed]string) error {
+	for k := range winner {
+		var invocation string
+		n, err := a.query(ctx, "read an idempotency key", func(scan scanner) error { return scan(&invocation) },
+			findClaim, k.task.Workspace, k.task.TaskID, k.key)
+		if err == nil && n == 0 {
+			err = a.fail(conflict("read an idempotency key", "it was neither claimed nor is it there"))
+		}
+		if err != nil {
+			return err
+		}
+		winner[k] = invocation
+	}
+	return nil
 }
 
 const hasOutcome = `

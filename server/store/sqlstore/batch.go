@@ -10,36 +10,32 @@ import (
 // mostRows is how many rows travel to a server in one statement.
 const mostRows = 64
 
-// many inserts rows of width columns: head, "($1, …), ($n, …)", tail. each reads what
-// the tail returns; nil where it returns nothing.
+// many inserts rows of width columns: head, "($1, …), ($n, …)", tail. It gives the
+// number of rows that came to be.
 //
 // To a server, many rows go in one round trip. SQLite has no round trips, and looks
 // every parameter up by its name, which costs the square of their number: there one
 // short statement is prepared once and run for each row, six times as fast.
-func (t *tx) many(ctx context.Context, what, head, tail string, width int, args []any, each func(scan scanner) error) error {
+func (t *tx) many(ctx context.Context, what, head, tail string, width int, args []any) (int64, error) {
 	on, most := t.on, mostRows
 	if t.oneByOne && len(args) > 0 {
 		s, err := t.sql.PrepareContext(ctx, head+values(1, width)+tail)
 		if err != nil {
-			return t.fail(failed(what, err))
+			return 0, t.fail(failed(what, err))
 		}
 		defer func() { _ = s.Close() }()
 		on, most = prepared{s}, 1
 	}
+	made := int64(0)
 	for _, n := range portions(len(args)/width, most) {
-		query, part := head+values(n, width)+tail, args[:n*width]
-		var err error
-		if each == nil {
-			_, err = exec(ctx, on, what, query, part)
-		} else {
-			_, err = rows(ctx, on, what, each, query, part)
-		}
+		affected, err := exec(ctx, on, what, head+values(n, width)+tail, args[:n*width])
 		if err != nil {
-			return t.fail(err)
+			return 0, t.fail(err)
 		}
+		made += affected
 		args = args[n*width:]
 	}
-	return nil
+	return made, nil
 }
 
 // prepared runs its one statement and does not look at the text.
@@ -49,6 +45,7 @@ func (p prepared) ExecContext(ctx context.Context, _ string, args ...any) (sql.R
 	return p.stmt.ExecContext(ctx, args...)
 }
 
+// QueryContext is there for runner; nothing that is prepared returns rows.
 func (p prepared) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
 	return p.stmt.QueryContext(ctx, args...)
 }
