@@ -53,7 +53,7 @@ func issuerOf(i *testenv.Issuer) idtoken.Issuer {
 	}
 }
 
-func verifier(t *testing.T, now func() time.Time, issuers ...idtoken.Issuer) *idtoken.Verifier {
+func verifier(t testing.TB, now func() time.Time, issuers ...idtoken.Issuer) *idtoken.Verifier {
 	t.Helper()
 	door := egress.New(egress.Options{})
 	t.Cleanup(door.Close)
@@ -68,7 +68,7 @@ func (b *bench) verify(t *testing.T, token, nonce string) (task.User, error) {
 }
 
 // requireRefused: the field is named, and nothing of the token is repeated.
-func requireRefused(t *testing.T, err error, token string) {
+func requireRefused(t testing.TB, err error, token string) {
 	t.Helper()
 	require.True(t, fault.Is(err, fault.ArgumentInvalid), "%v", err)
 	f := fault.From(err)
@@ -316,4 +316,28 @@ func TestSubjectClaim(t *testing.T) {
 			require.Equal(t, c.want, u.Subject)
 		})
 	}
+}
+
+// FuzzVerify: whatever is made of a good token names whom the issuer signed for, or
+// nobody.
+func FuzzVerify(f *testing.F) {
+	issuer := testenv.NewIssuer(f)
+	claims := issuer.Claims("8f2c")
+	claims["exp"] = time.Now().Add(time.Hour).Unix()
+	good := issuer.Sign(f, claims)
+	f.Add(good, "")
+	f.Add(good+".", "n")
+	f.Add(strings.Replace(good, ".", "..", 1), "")
+	f.Add(`{"payload":""}`, "")
+	f.Add("eyJhbGciOiJub25lIn0.e30.", "")
+	v := verifier(f, time.Now, issuerOf(issuer))
+	f.Fuzz(func(t *testing.T, token, nonce string) {
+		u, err := v.Verify(t.Context(), workspace, vault.NewSecret([]byte(token)), nonce)
+		if err == nil {
+			require.Equal(t, task.User{Issuer: issuer.URL, Subject: "8f2c"}, u)
+			require.Empty(t, nonce)
+			return
+		}
+		requireRefused(t, err, "")
+	})
 }
