@@ -28,32 +28,40 @@ func (c *credentialsServer) Put(ctx context.Context, in *onedoorv1.CredentialsPu
 	if err != nil {
 		return nil, err
 	}
-	issuer := issuerOf(in)
-	if in.GetUser() == "" && in.GetIssuer() != "" {
-		return nil, fault.Invalid("issuer", "belongs to a user")
-	}
-	if issuer != task.LocalIssuer && !c.s.Issuers.Accepts(at.who.Workspace, issuer) {
-		return nil, fault.Invalid("issuer", "not one that the configuration names for this workspace")
-	}
 	put := credential.Put{Connector: conn, Slot: in.GetSlot(), Secret: vault.NewSecret(in.GetSecret()), By: at.peer.ID.String()}
 	if put.Slot == "" {
 		put.Slot = connector.DefaultSlot
 	}
-	var owner task.User
-	if in.GetUser() != "" {
-		user, err := c.s.Users.EnsureUser(ctx, at.who.Workspace, issuer, in.GetUser(), c.s.NewID(), c.s.Now())
-		if err != nil {
-			return nil, storeFault("the user could not be stored; try again", err)
-		}
-		put.UserID = user.ID
-		owner = user
+	owner, err := c.owner(ctx, in)
+	if err != nil {
+		return nil, err
 	}
+	put.UserID = owner.ID
 	r, err := c.s.Credentials.Put(ctx, put)
 	if err != nil {
 		return nil, err
 	}
 	r.UserIssuer, r.UserSubject = owner.Issuer, owner.Subject
 	return &onedoorv1.CredentialsPutResponse{Credential: credentialMessage(r)}, nil
+}
+
+// owner is the user whose credential is put, made where they are new; the zero User
+// for the workspace's. An issuer that says nothing here could never name them.
+func (c *credentialsServer) owner(ctx context.Context, in *onedoorv1.CredentialsPutRequest) (task.User, error) {
+	workspace, issuer := callOf(ctx).who.Workspace, issuerOf(in)
+	switch {
+	case in.GetUser() == "" && in.GetIssuer() != "":
+		return task.User{}, fault.Invalid("issuer", "belongs to a user")
+	case in.GetUser() == "":
+		return task.User{}, nil
+	case issuer != task.LocalIssuer && !c.s.Issuers.Accepts(workspace, issuer):
+		return task.User{}, fault.Invalid("issuer", "not one that the configuration names for this workspace")
+	}
+	user, err := c.s.Users.EnsureUser(ctx, workspace, issuer, in.GetUser(), c.s.NewID(), c.s.Now())
+	if err != nil {
+		return task.User{}, storeFault("the user could not be stored; try again", err)
+	}
+	return user, nil
 }
 
 // issuerOf is who names the user of a Put.
