@@ -189,7 +189,7 @@ func TestReasonsAreThoseOfTheProto(t *testing.T) {
 		client.ToolUnknown, client.TaskUnknown, client.CredentialUnknown, client.CredentialMissing,
 		client.CredentialNeedsReconnect, client.ConnectorChanged, client.LimitReached, client.Conflict, client.RateLimited,
 		client.ResponseTooLarge, client.UpstreamTimeout, client.UpstreamUnavailable, client.StoreUnavailable,
-		client.AuditUnavailable, client.OutcomeUnknown, client.Internal,
+		client.AuditUnavailable, client.IssuerUnavailable, client.OutcomeUnknown, client.Internal,
 	}
 	var theirs []client.Reason
 	for number, name := range onedoorv1.Reason_name {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/onedoor/onedoor/server/authn"
@@ -24,8 +25,28 @@ type call struct {
 	grants    *grant.Set     // for sandboxes
 	who       authn.Identity // for roles
 
+	// result is what an administrative act came to, for its outcome's row.
+	result actDetail
+
 	// entered: the handler has run, so a refusal has been recorded by whoever made it.
 	entered bool
+}
+
+// actDetail is what is recorded of an act that went well and was not known before it.
+type actDetail struct {
+	TaskID     string `json:"task_id"`
+	UserID     string `json:"user_id"`
+	UserIssuer string `json:"user_issuer"` // who vouches for the user
+	User       string `json:"user"`
+}
+
+// text is JSON, empty for the zero value.
+func (d actDetail) text() string {
+	if d == (actDetail{}) {
+		return ""
+	}
+	text, _ := json.Marshal(d) // four strings always encode
+	return string(text)
 }
 
 type callKey struct{}

@@ -32,19 +32,44 @@ func (c *credentialsServer) Put(ctx context.Context, in *onedoorv1.CredentialsPu
 	if put.Slot == "" {
 		put.Slot = connector.DefaultSlot
 	}
-	if in.GetUser() != "" {
-		user, err := c.s.Users.EnsureUser(ctx, at.who.Workspace, task.LocalIssuer, in.GetUser(), c.s.NewID(), c.s.Now())
-		if err != nil {
-			return nil, storeFault("the user could not be stored; try again", err)
-		}
-		put.UserID = user.ID
+	owner, err := c.owner(ctx, in)
+	if err != nil {
+		return nil, err
 	}
+	put.UserID = owner.ID
 	r, err := c.s.Credentials.Put(ctx, put)
 	if err != nil {
 		return nil, err
 	}
-	r.UserSubject = in.GetUser()
+	r.UserIssuer, r.UserSubject = owner.Issuer, owner.Subject
 	return &onedoorv1.CredentialsPutResponse{Credential: credentialMessage(r)}, nil
+}
+
+// owner is the user whose credential is put, made where they are new; the zero User
+// for the workspace's. An issuer that says nothing here could never name them.
+func (c *credentialsServer) owner(ctx context.Context, in *onedoorv1.CredentialsPutRequest) (task.User, error) {
+	workspace, issuer := callOf(ctx).who.Workspace, issuerOf(in)
+	switch {
+	case in.GetUser() == "" && in.GetIssuer() != "":
+		return task.User{}, fault.Invalid("issuer", "belongs to a user")
+	case in.GetUser() == "":
+		return task.User{}, nil
+	case issuer != task.LocalIssuer && !c.s.Issuers.Accepts(workspace, issuer):
+		return task.User{}, fault.Invalid("issuer", "not one that the configuration names for this workspace")
+	}
+	user, err := c.s.Users.EnsureUser(ctx, workspace, issuer, in.GetUser(), c.s.NewID(), c.s.Now())
+	if err != nil {
+		return task.User{}, storeFault("the user could not be stored; try again", err)
+	}
+	return user, nil
+}
+
+// issuerOf is who names the user of a Put.
+func issuerOf(in *onedoorv1.CredentialsPutRequest) string {
+	if in.GetIssuer() == "" {
+		return task.LocalIssuer
+	}
+	return in.GetIssuer()
 }
 
 func (c *credentialsServer) List(ctx context.Context, in *onedoorv1.CredentialsListRequest) (*onedoorv1.CredentialsListResponse, error) {

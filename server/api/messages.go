@@ -95,6 +95,7 @@ func credentialMessage(r credential.Record) *onedoorv1.Credential {
 	return &onedoorv1.Credential{
 		Id: r.ID, Connector: r.Connector, Slot: r.Slot, UserId: r.UserID, UserSubject: r.UserSubject, Kind: r.Kind,
 		Version: r.Version, CreatedAt: timestamp(r.CreatedAt), CreatedBy: r.CreatedBy, Origins: r.Origins,
+		UserIssuer: r.UserIssuer,
 	}
 }
 
@@ -128,6 +129,6 @@ func eventMessage(e *audit.Event) *onedoorv1.AuditEvent {
 		GrantId: e.GrantID, CredentialId: e.CredentialID, CredentialVersion: e.CredentialVersion,
 		Decision: e.Decision, Reason: e.Reason, Outcome: string(e.Outcome), UpstreamStatus: int32(e.UpstreamStatus), //nolint:gosec // three digits
 		RequestBytes: e.RequestBytes, ResponseBytes: e.ResponseBytes, DurationUs: e.Duration.Microseconds(),
-		Count: e.Count, Hash: e.Hash, PrevHash: e.PrevHash,
+		Count: e.Count, Hash: e.Hash, PrevHash: e.PrevHash, Detail: e.Detail,
 	}
 }

@@ -29,7 +29,11 @@ type Services struct {
 	Connectors  *connector.Registry
 	Credentials *credential.Keeper
 	// Users finds a user by issuer and subject, or makes them.
-	Users  mint.Store
+	Users   mint.Store
+	Issuers interface {
+		// Accepts reports whether ID tokens of the issuer count in the workspace.
+		Accepts(workspace, issuer string) bool
+	}
 	Events interface {
 		Events(ctx context.Context, f audit.Filter) ([]audit.Event, error)
 	}

@@ -37,7 +37,7 @@ func codeOfReason(r fault.Reason) codes.Code {
 		return codes.OutOfRange
 	case fault.UpstreamTimeout:
 		return codes.DeadlineExceeded
-	case fault.UpstreamUnavailable, fault.StoreUnavailable, fault.AuditUnavailable:
+	case fault.UpstreamUnavailable, fault.StoreUnavailable, fault.AuditUnavailable, fault.IssuerUnavailable:
 		return codes.Unavailable
 	case fault.OutcomeUnknown:
 		return codes.Unknown

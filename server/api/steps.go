@@ -261,6 +261,6 @@ func (c *Chain) recorded(ctx context.Context, in *call, next func(context.Contex
 		outcome.Reason = string(fault.From(err).Reason)
 		return err
 	}
-	outcome = audit.Outcome{Result: audit.OK}
+	outcome = audit.Outcome{Result: audit.OK, Detail: in.result.text()}
 	return nil
 }

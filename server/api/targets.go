@@ -13,7 +13,12 @@ import (
 func targets(request any) []string {
 	switch r := request.(type) {
 	case *onedoorv1.TasksCreateRequest:
-		return append([]string{"agent:" + r.GetAgent(), "user:" + r.GetUser(), "sandbox:" + r.GetSandbox()}, r.GetGrants()...)
+		// Whom a token names is not known before it is verified: the outcome's row says it.
+		user := "user by id token"
+		if r.GetIdToken() == "" {
+			user = userTarget(r.GetUser(), "asserted")
+		}
+		return append([]string{"agent:" + r.GetAgent(), user, "sandbox:" + r.GetSandbox()}, r.GetGrants()...)
 	case *onedoorv1.TasksRevokeRequest:
 		return []string{"task:" + r.GetTaskId()}
 	case *onedoorv1.ConnectorsApplyRequest:
@@ -26,7 +31,7 @@ func targets(request any) []string {
 			list = append(list, "slot:"+r.GetSlot())
 		}
 		if r.GetUser() != "" {
-			return append(list, "user:"+r.GetUser())
+			return append(list, userTarget(r.GetUser(), issuerOf(r)))
 		}
 		return append(list, "workspace")
 	case *onedoorv1.CredentialsDeleteRequest:
@@ -36,6 +41,9 @@ func targets(request any) []string {
 	}
 	return nil
 }
+
+// userTarget names a user and who vouches for them.
+func userTarget(subject, by string) string { return "user:" + subject + " (" + by + ")" }
 
 // manifestTargets names the connector where the manifest can be read, and the text by
 // its digest in any case.

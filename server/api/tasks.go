@@ -7,6 +7,7 @@ import (
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/mint"
+	"github.com/onedoor/onedoor/server/vault"
 )
 
 type tasksServer struct {
@@ -18,9 +19,13 @@ func (t *tasksServer) Create(ctx context.Context, in *onedoorv1.TasksCreateReque
 	created, err := t.s.Mint.Create(ctx, callOf(ctx).who, mint.Request{
 		Agent: in.GetAgent(), User: in.GetUser(), Sandbox: in.GetSandbox(), Grants: in.GetGrants(),
 		TTL: in.GetTtl().AsDuration(), Delegates: in.GetDelegates(),
+		IDToken: vault.NewSecret([]byte(in.GetIdToken())), Nonce: in.GetIdTokenNonce(),
 	})
 	if err != nil {
 		return nil, err
+	}
+	callOf(ctx).result = actDetail{
+		TaskID: created.Task.ID, UserID: created.Task.User.ID, UserIssuer: created.Task.User.Issuer, User: created.Task.User.Subject,
 	}
 	return &onedoorv1.TasksCreateResponse{
 		TaskKey: created.Key.Reveal(), TaskId: created.Task.ID, KeyId: created.Task.KeyID,

@@ -21,6 +21,7 @@ import (
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/idtoken"
 	"github.com/onedoor/onedoor/server/lease"
 	"github.com/onedoor/onedoor/server/mint"
 	"github.com/onedoor/onedoor/server/store"
@@ -159,6 +160,10 @@ func (a *App) openTrail(ctx context.Context) (err error) {
 }
 
 func (a *App) buildPipeline(context.Context) error {
+	issuers, err := a.config.IDTokenIssuers()
+	if err != nil {
+		return err
+	}
 	a.sessions = lease.New[authn.Digest, *authn.Session](leaseWindow, time.Now, cacheSize)
 	a.records = lease.New[credential.Place, credential.Record](leaseWindow, time.Now, cacheSize)
 	a.opened = lease.New[credential.Version, egress.Attachment](leaseWindow, time.Now, cacheSize)
@@ -169,16 +174,20 @@ func (a *App) buildPipeline(context.Context) error {
 	})
 	a.door = egress.New(egress.Options{Resolver: net.DefaultResolver, Log: a.log, Now: time.Now})
 	a.closer.add("egress", func(context.Context) error { a.door.Close(); return nil })
+	idTokens, err := idtoken.New(idtoken.Options{Issuers: issuers, Door: a.door, Now: time.Now})
+	if err != nil {
+		return err
+	}
 	a.services = api.Services{
 		Broker: broker.New(broker.Options{
 			Connectors: a.connectors, Credentials: a.credentials, Trail: a.trail, Now: a.clock.Now, Log: a.log,
 			Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(a.door)},
 		}),
 		Mint: mint.New(mint.Options{
-			Store: a.store.Tasks(), Connectors: a.connectors, Pepper: a.keys, Forget: a.endTree,
+			Store: a.store.Tasks(), Connectors: a.connectors, Pepper: a.keys, IDTokens: idTokens, Forget: a.endTree,
 			Random: rand.Reader, NewID: uuid.NewString, Now: a.clock.Now,
 		}),
-		Connectors: a.connectors, Credentials: a.credentials, Users: a.store.Tasks(), Events: a.store.Audit(),
+		Connectors: a.connectors, Credentials: a.credentials, Users: a.store.Tasks(), Issuers: idTokens, Events: a.store.Audit(),
 		Keys: a.keys, Now: a.clock.Now, NewID: uuid.NewString,
 	}
 	return nil

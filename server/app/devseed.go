@@ -10,6 +10,7 @@ import (
 	"github.com/onedoor/onedoor/client"
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/demo"
+	"github.com/onedoor/onedoor/server/task"
 )
 
 // seed applies the demo connectors and puts what the demo upstreams demand, as an
@@ -53,7 +54,8 @@ func (a *App) putDemoSecrets(ctx context.Context, operator *client.Client, origi
 		{"payroll", "", secrets.Payroll},
 	} {
 		stands := slices.ContainsFunc(stored.GetCredentials(), func(c *onedoorv1.Credential) bool {
-			return c.GetConnector() == one.connector && c.GetUserSubject() == one.user && slices.Equal(c.GetOrigins(), origins[one.connector])
+			local := one.user == "" || c.GetUserIssuer() == task.LocalIssuer
+			return local && c.GetConnector() == one.connector && c.GetUserSubject() == one.user && slices.Equal(c.GetOrigins(), origins[one.connector])
 		})
 		if stands {
 			continue

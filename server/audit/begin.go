@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -229,7 +230,17 @@ func CallerEvent(c *task.Caller) Event {
 	return Event{
 		Workspace: c.Task.Workspace, TaskID: c.Task.ID, KeyID: c.Task.KeyID, UserID: c.Task.User.ID,
 		Agent: c.Task.Agent, SPIFFEID: c.Workload.String(), AuthMethod: c.AuthMethod, Peer: c.Peer,
+		Detail: vouched(c.Task.User.Issuer),
 	}
+}
+
+// vouched says who vouches for the user: an issuer of ID tokens, or "local" for the
+// orchestrator that asserted them.
+func vouched(issuer string) string {
+	text, _ := json.Marshal(struct {
+		UserIssuer string `json:"user_issuer"`
+	}{issuer}) // a string always encodes
+	return string(text)
 }
 
 // ready refuses early what could not be recorded.

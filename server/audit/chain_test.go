@@ -32,6 +32,7 @@ func TestCallIsTwoChainedRows(t *testing.T) {
 		SPIFFEID: "spiffe://example.org/sandbox", AuthMethod: "x509-svid", Peer: "192.0.2.1:1",
 		Connector: "crm", Revision: 1, Tool: "contacts.get", Resources: []string{"contact:42"}, Severity: grant.Read,
 		GrantID: c.Grant.ID, CredentialID: "credential", CredentialVersion: 3, Decision: audit.Allowed, RequestBytes: 17, Count: 1,
+		Detail:   `{"user_issuer":"local"}`,
 		PrevHash: rows[0].Hash, Hash: intent.Hash,
 	}, intent)
 

@@ -64,6 +64,7 @@ func (c *Config) check() []string {
 	c.checkLimits(k)
 	c.checkTelemetry(k)
 	c.checkDevelopment(k)
+	c.checkIssuers(k)
 	if _, err := c.Directory(); err != nil {
 		k.faults = append(k.faults, strings.Split(err.Error(), "\n")...)
 	}

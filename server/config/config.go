@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -27,6 +28,8 @@ type Config struct {
 	Keys Keys `yaml:"keys"`
 	// Workspaces say who may do what where.
 	Workspaces []Workspace `yaml:"workspaces"`
+	// Issuers are the OpenID providers whose ID tokens say who a task's user is.
+	Issuers []Issuer `yaml:"issuers"`
 	// Limits bound how often a task may call.
 	Limits Limits `yaml:"limits"`
 	// Log says how much is logged.
@@ -125,6 +128,22 @@ type Orchestrator struct {
 	Connectors []string `yaml:"connectors"`
 }
 
+// Issuer is an OpenID provider whose ID tokens are accepted at Tasks.Create.
+type Issuer struct {
+	// Issuer is its identifier, exactly as `iss` of its tokens has it: https://….
+	Issuer string `yaml:"issuer"`
+	// Audiences are the client ids for which its tokens may be made out; at least one.
+	Audiences []string `yaml:"audiences"`
+	// SubjectClaim names the claim that says who the user is; default sub.
+	SubjectClaim string `yaml:"subject_claim"`
+	// Workspaces are those in which its tokens count; at least one.
+	Workspaces []string `yaml:"workspaces"`
+	// CAFile holds the certificates to trust for it; default the system's.
+	CAFile string `yaml:"ca_file"`
+	// Allow are private address ranges in which it may be; default none.
+	Allow []Range `yaml:"allow"`
+}
+
 // Limits bound how often somebody may call; each has a default.
 type Limits struct {
 	// FailuresPerSecond and FailureBurst: failed authentications a peer; 5 and 50.
@@ -203,6 +222,9 @@ type Demo struct {
 
 // Duration is a time.Duration in Go's notation, for instance "15m".
 type Duration time.Duration
+
+// Range is a range of private addresses, for instance 10.1.0.0/16.
+type Range struct{ netip.Prefix }
 
 // SPIFFEID is a SPIFFE ID.
 type SPIFFEID struct{ spiffeid.ID }

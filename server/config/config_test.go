@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/onedoor/onedoor/server/config"
+	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/idtoken"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const good = `environment: production
@@ -32,6 +36,33 @@ workspaces:
         max_severity: WRITE
         connectors: [crm]
 `
+
+// issuers is the part of a configuration with one issuer.
+func issuers(one string) string { return "issuers: [" + one + "]\nworkspaces:" }
+
+func TestIssuers(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	text := strings.Replace(good, "workspaces:", issuers("{issuer: \"https://idp.example/t\", audiences: [onedoor], workspaces: [default], ca_file: "+ca+
+		", allow: [10.1.0.0/16]}, {issuer: \"https://other.example\", audiences: [a, b], workspaces: [default], subject_claim: oid}"), 1)
+	c, err := config.Parse([]byte(text))
+	require.NoError(t, err, "checking opens no file")
+	_, err = c.IDTokenIssuers()
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(ca, []byte("nothing"), 0o600))
+	_, err = c.IDTokenIssuers()
+	require.ErrorContains(t, err, "issuers[0].ca_file")
+	_, authority := testenv.Certificate(t, "idp.example")
+	require.NoError(t, os.WriteFile(ca, []byte(authority), 0o600))
+	got, err := c.IDTokenIssuers()
+	require.NoError(t, err)
+	require.Equal(t, []idtoken.Issuer{
+		{
+			URL: "https://idp.example/t", Audiences: []string{"onedoor"}, Workspaces: []string{"default"},
+			Policy: egress.Policy{RootCAs: []byte(authority), AllowRanges: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+		},
+		{URL: "https://other.example", Audiences: []string{"a", "b"}, Workspaces: []string{"default"}, SubjectClaim: "oid"},
+	}, got)
+}
 
 func TestGoodConfiguration(t *testing.T) {
 	c, err := config.Parse([]byte(good))
@@ -73,6 +104,13 @@ func TestFaults(t *testing.T) {
 		{"negative limit", "workspaces:", "limits: {concurrent: -1}\nworkspaces:", "limits.concurrent"},
 		{"clear-text traces to elsewhere", "workspaces:", "telemetry: {otlp_endpoint: \"collector:4317\", otlp_insecure: true}\nworkspaces:", "telemetry.otlp_insecure"},
 		{"sample ratio", "workspaces:", "telemetry: {sample_ratio: 2}\nworkspaces:", "telemetry.sample_ratio"},
+		{"issuer in clear text", "workspaces:", issuers("{issuer: \"http://idp.example\", audiences: [a], workspaces: [default]}"), "issuers[0].issuer"},
+		{"issuer named local", "workspaces:", issuers("{issuer: local, audiences: [a], workspaces: [default]}"), "issuers[0].issuer: \"local\""},
+		{"issuer without audience", "workspaces:", issuers("{issuer: \"https://idp.example\", workspaces: [default]}"), "issuers[0].audiences"},
+		{"issuer without workspace", "workspaces:", issuers("{issuer: \"https://idp.example\", audiences: [a]}"), "issuers[0].workspaces"},
+		{"issuer of no workspace", "workspaces:", issuers("{issuer: \"https://idp.example\", audiences: [a], workspaces: [defualt]}"), `issuers[0].workspaces: "defualt"`},
+		{"issuer in a range that is none", "workspaces:", issuers("{issuer: \"https://idp.example\", audiences: [a], workspaces: [default], allow: [10.1.2.3/16]}"), "10.1.2.3/16"},
+		{"unknown field of an issuer", "workspaces:", issuers("{issuer: \"https://idp.example\", audience: a}"), "audience"},
 		{"two documents", "workspaces:", "---\nworkspaces:", "document"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -85,6 +86,19 @@ func (s *SPIFFEID) UnmarshalYAML(n *yaml.Node) error {
 
 // MarshalYAML writes the ID.
 func (s SPIFFEID) MarshalYAML() (any, error) { return s.String(), nil }
+
+// UnmarshalYAML reads a range in its one spelling.
+func (r *Range) UnmarshalYAML(n *yaml.Node) error {
+	p, err := netip.ParsePrefix(n.Value)
+	if err != nil || p.Masked().String() != n.Value {
+		return at(n, "%q is no range of addresses: want for instance 10.1.0.0/16", n.Value)
+	}
+	r.Prefix = p
+	return nil
+}
+
+// MarshalYAML writes the range.
+func (r Range) MarshalYAML() (any, error) { return r.String(), nil }
 
 // UnmarshalYAML reads a trust domain's name.
 func (t *TrustDomain) UnmarshalYAML(n *yaml.Node) error {

@@ -15,7 +15,8 @@ type Record struct {
 	Slot      string
 	// UserID is the owner; empty means that the workspace owns it.
 	UserID string
-	// UserSubject is filled by List for people to read.
+	// UserIssuer and UserSubject are filled by List for people to read.
+	UserIssuer  string
 	UserSubject string
 	Kind        string
 	Version     int64 // from 1

@@ -35,6 +35,7 @@ const (
 	UpstreamUnavailable      Reason = "UPSTREAM_UNAVAILABLE"
 	StoreUnavailable         Reason = "STORE_UNAVAILABLE"
 	AuditUnavailable         Reason = "AUDIT_UNAVAILABLE"
+	IssuerUnavailable        Reason = "ISSUER_UNAVAILABLE"
 	OutcomeUnknown           Reason = "OUTCOME_UNKNOWN"
 	Internal                 Reason = "INTERNAL"
 )

@@ -17,6 +17,7 @@ import (
 	"github.com/onedoor/onedoor/server/mint"
 	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/server/task"
+	"github.com/onedoor/onedoor/server/vault"
 )
 
 func TestCreate(t *testing.T) {
@@ -71,18 +72,23 @@ func TestCreateRefuses(t *testing.T) {
 		reason fault.Reason
 		says   string
 	}{
-		"an operator":               {func(_ *mint.Request, by *authn.Identity) { *by = operator() }, denied, "only an orchestrator"},
-		"no agent":                  {req(func(r *mint.Request) { r.Agent = "" }), invalid, "agent"},
-		"no user":                   {req(func(r *mint.Request) { r.User = "" }), invalid, "user"},
-		"no sandbox":                {req(func(r *mint.Request) { r.Sandbox = "" }), invalid, "sandbox"},
-		"agent with a line break":   {req(func(r *mint.Request) { r.Agent = "a\nb" }), invalid, "agent"},
-		"user with NUL":             {req(func(r *mint.Request) { r.User = "alice\x00" }), invalid, "user"},
-		"user with an escape":       {req(func(r *mint.Request) { r.User = "\x1b[31malice" }), invalid, "user"},
-		"user, zero width":          {req(func(r *mint.Request) { r.User = "ali\u200bce" }), invalid, "user"},
-		"user, right to left":       {req(func(r *mint.Request) { r.User = "\u202ealice" }), invalid, "user"},
-		"user, no-break space":      {req(func(r *mint.Request) { r.User = "alice\u00a0" }), invalid, "user"},
-		"user not in form C":        {req(func(r *mint.Request) { r.User = "e\u0301ve" }), invalid, "user"},
-		"user not in UTF-8":         {req(func(r *mint.Request) { r.User = "alice\xff" }), invalid, "user"},
+		"an operator":             {func(_ *mint.Request, by *authn.Identity) { *by = operator() }, denied, "only an orchestrator"},
+		"no agent":                {req(func(r *mint.Request) { r.Agent = "" }), invalid, "agent"},
+		"no user":                 {req(func(r *mint.Request) { r.User = "" }), invalid, "user"},
+		"no sandbox":              {req(func(r *mint.Request) { r.Sandbox = "" }), invalid, "sandbox"},
+		"agent with a line break": {req(func(r *mint.Request) { r.Agent = "a\nb" }), invalid, "agent"},
+		"user with NUL":           {req(func(r *mint.Request) { r.User = "alice\x00" }), invalid, "user"},
+		"user with an escape":     {req(func(r *mint.Request) { r.User = "\x1b[31malice" }), invalid, "user"},
+		"user, zero width":        {req(func(r *mint.Request) { r.User = "ali\u200bce" }), invalid, "user"},
+		"user, right to left":     {req(func(r *mint.Request) { r.User = "\u202ealice" }), invalid, "user"},
+		"user, no-break space":    {req(func(r *mint.Request) { r.User = "alice\u00a0" }), invalid, "user"},
+		"user not in form C":      {req(func(r *mint.Request) { r.User = "e\u0301ve" }), invalid, "user"},
+		"user not in UTF-8":       {req(func(r *mint.Request) { r.User = "alice\xff" }), invalid, "user"},
+		"a name and a token":      {req(func(r *mint.Request) { r.IDToken = vault.NewSecret([]byte("canary")) }), invalid, "not both"},
+		"a nonce without a token": {req(func(r *mint.Request) { r.Nonce = "n" }), invalid, "id_token_nonce"},
+		"a token that is none": {req(func(r *mint.Request) {
+			r.User, r.IDToken = "", vault.NewSecret([]byte("canary"))
+		}), invalid, "id_token"},
 		"sandbox not a SPIFFE ID":   {req(func(r *mint.Request) { r.Sandbox = "https://example.org/ns/a/1" }), invalid, "sandbox"},
 		"sandbox with dots":         {req(func(r *mint.Request) { r.Sandbox = "spiffe://example.org/ns/a/../b" }), invalid, "sandbox"},
 		"sandbox elsewhere":         {req(func(r *mint.Request) { r.Sandbox = "spiffe://example.org/ns/b/1" }), denied, "sandbox"},

@@ -15,11 +15,13 @@ import (
 
 	"github.com/onedoor/onedoor/server/authn"
 	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
 	"github.com/onedoor/onedoor/server/mint"
 	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/server/store/sqlstore"
 	"github.com/onedoor/onedoor/server/task"
+	"github.com/onedoor/onedoor/server/vault"
 )
 
 const workspace = "default"
@@ -81,6 +83,17 @@ func (w *watched) Tasks(ctx context.Context, f mint.Filter) ([]mint.Listed, erro
 	return w.Store.Tasks(ctx, f)
 }
 
+// idTokens knows the tokens that a test has written down, by their text.
+type idTokens map[string]func(workspace, nonce string) (task.User, error)
+
+func (k idTokens) Verify(_ context.Context, ws string, token vault.Secret, nonce string) (task.User, error) {
+	known := k[string(token.Reveal())]
+	if known == nil {
+		return task.User{}, fault.Invalid("id_token", "expired")
+	}
+	return known(ws, nonce)
+}
+
 // bench is a Mint over the real store.
 type bench struct {
 	*mint.Mint
@@ -88,6 +101,7 @@ type bench struct {
 	store      *sqlstore.Store
 	watched    *watched
 	pepper     *pepper
+	idTokens   idTokens
 	connectors *connector.Registry
 	now        time.Time
 	forgotten  []string
@@ -100,12 +114,12 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	require.NoError(t, s.Migrate(t.Context()))
 	b := &bench{
-		store: s, watched: &watched{Store: s.Tasks()}, pepper: &pepper{}, now: noon,
+		store: s, watched: &watched{Store: s.Tasks()}, pepper: &pepper{}, idTokens: idTokens{}, now: noon,
 		connectors: connector.NewRegistry(s.Connectors(), time.Minute, time.Now),
 	}
 	b.apply(t, workspace, manifest)
 	b.options = mint.Options{
-		Store: b.watched, Connectors: b.connectors, Pepper: b.pepper, Random: rand.Reader,
+		Store: b.watched, Connectors: b.connectors, Pepper: b.pepper, IDTokens: b.idTokens, Random: rand.Reader,
 		Forget: func(workspace, rootID string) { b.forgotten = append(b.forgotten, workspace+" "+rootID) },
 		NewID:  uuid.NewString, Now: func() time.Time { return b.now },
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/onedoor/onedoor/server/grant"
 	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/server/task"
+	"github.com/onedoor/onedoor/server/vault"
 )
 
 // Connectors gives the current revision of a connector.
@@ -28,11 +29,19 @@ type Pepper interface {
 	Digest(key []byte) (digest []byte, pepperID string)
 }
 
+// IDTokens verifies users' ID tokens.
+type IDTokens interface {
+	// Verify says whom a token names: issuer and subject, without an id of ours. Its
+	// errors are ARGUMENT_INVALID and ISSUER_UNAVAILABLE.
+	Verify(ctx context.Context, workspace string, token vault.Secret, nonce string) (task.User, error)
+}
+
 // Options are what a Mint is made of; all are needed.
 type Options struct {
 	Store      Store
 	Connectors Connectors
 	Pepper     Pepper
+	IDTokens   IDTokens
 	// Forget drops a tree of tasks, named by its root, from this broker's caches, so
 	// that a revocation holds here before Revoke returns.
 	Forget func(workspace, rootID string)
@@ -47,10 +56,15 @@ type Mint struct{ o Options }
 // New makes a Mint.
 func New(o Options) *Mint { return &Mint{o} }
 
-// Request is what an orchestrator asks for.
+// Request is what an orchestrator asks for. Exactly one of User and IDToken says for
+// whom.
 type Request struct {
-	Agent     string
-	User      string
+	Agent string
+	// User is a name that the orchestrator asserts, of the issuer "local".
+	User string
+	// IDToken is verified. Nonce, where it is not empty, must be the token's.
+	IDToken   vault.Secret
+	Nonce     string
 	Sandbox   string
 	Grants    []string
 	TTL       time.Duration
@@ -79,7 +93,11 @@ func (m *Mint) Create(ctx context.Context, by authn.Identity, r Request) (*Creat
 	if err != nil {
 		return nil, err
 	}
-	if t.User, err = m.o.Store.EnsureUser(ctx, t.Workspace, task.LocalIssuer, r.User, m.o.NewID(), now); err != nil {
+	user, err := m.user(ctx, t.Workspace, r)
+	if err != nil {
+		return nil, err
+	}
+	if t.User, err = m.o.Store.EnsureUser(ctx, t.Workspace, user.Issuer, user.Subject, m.o.NewID(), now); err != nil {
 		return nil, unavailable("the user could not be stored; try again", err)
 	}
 	key, err := task.NewKey(m.o.Random)
@@ -100,22 +118,19 @@ func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, er
 	switch {
 	case r.Agent == "":
 		return task.Task{}, fault.Invalid("agent", "name the agent")
-	case r.User == "":
-		return task.Task{}, fault.Invalid("user", "name the user for whom the agent acts")
 	case !printable(r.Agent):
 		return task.Task{}, fault.Invalid("agent", "no control characters, no spaces around it, and in Unicode normal form C")
-	case !printable(r.User):
-		return task.Task{}, fault.Invalid("user", "no control characters, no spaces around it, and in Unicode normal form C")
 	case err != nil:
 		return task.Task{}, fault.Invalid("sandbox", "not a SPIFFE ID: want spiffe://trust-domain/path")
 	case !o.MayBind(sandbox):
 		return task.Task{}, fault.New(fault.CallerNotAllowed, fmt.Sprintf("sandbox: this orchestrator may only bind tasks to %s and below", o.Sandboxes), nil)
-	case !o.MayAssertUsers:
-		return task.Task{}, fault.New(fault.CallerNotAllowed, "user: this orchestrator may not assert users (may_assert_users in the configuration)", nil)
 	case r.TTL <= 0:
 		return task.Task{}, fault.Invalid("ttl", "must be positive")
 	case r.TTL > o.MaxTTL:
 		return task.Task{}, fault.Invalid("ttl", fmt.Sprintf("at most %s for this orchestrator", o.MaxTTL))
+	}
+	if err := checkUser(o, r); err != nil {
+		return task.Task{}, err
 	}
 	if err := checkDelegates(o, r.Delegates); err != nil {
 		return task.Task{}, err

@@ -12,7 +12,7 @@ var levels = [][]string{
 	{"store"},
 	{"lease"},
 	{"assertion", "audit", "connector", "egress", "vault"},
-	{"authn", "credential", "upstream"},
+	{"authn", "credential", "idtoken", "upstream"},
 	{"broker", "mint"},
 	{"api", "store/sqlstore"},
 	{"rest"},
@@ -148,7 +148,7 @@ var mentions = []struct {
 // revealers may call Reveal: they hash a task key, show it once, or seal, refresh and
 // attach a secret. Whoever is added here, folder or file, can see secrets.
 var revealers = []string{
-	"server/vault", "server/task", "server/credential", "server/authn", "server/mint", "server/api",
+	"server/vault", "server/task", "server/credential", "server/authn", "server/mint", "server/api", "server/idtoken",
 	"server/demo", "server/app/devseed.go", // the demo's own, invented ones
 }
 

@@ -63,7 +63,7 @@ func reasonAdvice(reason client.Reason) string {
 		return "The revision on which the task runs was withdrawn: mint a new task."
 	case client.LimitReached:
 		return "The grant is used up: mint a new task, or one with a higher limit."
-	case client.RateLimited, client.StoreUnavailable, client.AuditUnavailable, client.UpstreamUnavailable:
+	case client.RateLimited, client.StoreUnavailable, client.AuditUnavailable, client.UpstreamUnavailable, client.IssuerUnavailable:
 		return "Nothing was sent. Try again later."
 	case client.OutcomeUnknown:
 		return "Find out whether it was made before you repeat it."

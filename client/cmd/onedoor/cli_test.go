@@ -111,6 +111,13 @@ func TestCommands(t *testing.T) {
 			stdout: "ID  CONNECTOR  SLOT  OWNER       KIND    VERSION  PUT                        ORIGINS\n" +
 				"c1  crm        main  user alice  bearer  2        2026-11-23T13:00:00+01:00  -\n",
 		},
+		"credential put of an issuer's user": {
+			args: "credential put crm --user 8f2c --issuer https://idp.example --from-file -", stdin: "s3cret",
+			sent:   &onedoorv1.CredentialsPutRequest{Connector: "crm", Owner: &onedoorv1.CredentialsPutRequest_User{User: "8f2c"}, Issuer: "https://idp.example", Secret: []byte("s3cret")},
+			answer: &onedoorv1.CredentialsPutResponse{Credential: &onedoorv1.Credential{Id: "c1", Connector: "crm", Slot: "main", UserId: "u1", UserSubject: "8f2c", UserIssuer: "https://idp.example", Kind: "bearer", Version: 1}},
+			stdout: "ID  CONNECTOR  SLOT  OWNER                             KIND    VERSION  PUT  ORIGINS\n" +
+				"c1  crm        main  user 8f2c of https://idp.example  bearer  1        -    -\n",
+		},
 		"credential put of the workspace": {
 			args: "-o json credential put crm --workspace --slot admin --from-file -", stdin: "x\r\n",
 			sent:   &onedoorv1.CredentialsPutRequest{Connector: "crm", Slot: "admin", Owner: &onedoorv1.CredentialsPutRequest_WorkspaceOwned{WorkspaceOwned: true}, Secret: []byte("x")},
@@ -137,6 +144,14 @@ func TestCommands(t *testing.T) {
 			answer: &onedoorv1.TasksListResponse{Tasks: []*onedoorv1.Task{task}},
 			stdout: "ID  STATE   AGENT   USER   SANDBOX                          CREATED                    EXPIRES\n" +
 				"t1  ACTIVE  mailer  alice  spiffe://test.example/sandbox/1  2026-11-23T13:00:00+01:00  2026-11-23T13:00:00+01:00\n",
+		},
+		"task list, of an issuer's user": {
+			args: "task list", sent: &onedoorv1.TasksListRequest{PageSize: 500},
+			answer: &onedoorv1.TasksListResponse{Tasks: []*onedoorv1.Task{{
+				Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ACTIVE, Agent: "mailer", UserSubject: "8f2c", UserIssuer: "https://idp.example",
+			}}},
+			stdout: "ID  STATE   AGENT   USER                         SANDBOX  CREATED  EXPIRES\n" +
+				"t1  ACTIVE  mailer  8f2c of https://idp.example  -        -        -\n",
 		},
 		"task revoke": {
 			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},

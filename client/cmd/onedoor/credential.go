@@ -13,6 +13,9 @@ import (
 // maxSecret is the largest secret that the broker takes, in bytes.
 const maxSecret = 64 << 10
 
+// localIssuer is the issuer of users whom orchestrators assert by name.
+const localIssuer = "local"
+
 type credentialCmd struct {
 	Put    credentialPutCmd    `cmd:"" help:"Store a secret, replacing the one before."`
 	List   credentialListCmd   `cmd:"" help:"List credentials, without their secrets."`
@@ -22,6 +25,7 @@ type credentialCmd struct {
 type credentialPutCmd struct {
 	Connector string `arg:"" help:"The connector's name."`
 	User      string `placeholder:"U" xor:"owner" required:"" help:"Whose it is: this user's own."`
+	Issuer    string `placeholder:"URL" help:"Who names the user: an issuer of ID tokens; unless given, orchestrators do."`
 	Workspace bool   `xor:"owner" required:"" help:"Whose it is: the workspace's."`
 	Slot      string `placeholder:"S" help:"The manifest's slot; main unless given."`
 	FromFile  string `required:"" placeholder:"FILE" help:"The file that holds the secret; - for stdin."`
@@ -33,6 +37,7 @@ value (for kind basic: user:password). One newline at the end of the file is dro
 No command and no API gives a secret back.
 
   onedoor credential put crm --user alice --from-file alice.token
+  onedoor credential put crm --user 8f2c --issuer https://idp.example --from-file alice.token
   printf %s "$TOKEN" | onedoor credential put crm --workspace --slot admin --from-file -`
 }
 
@@ -46,10 +51,14 @@ func (c *credentialPutCmd) Run(s *session) error {
 		return usageError{"the secret is empty"}
 	}
 	request := &onedoorv1.CredentialsPutRequest{Workspace: s.workspace, Connector: c.Connector, Slot: c.Slot, Secret: secret}
+	request.Issuer = c.Issuer
 	if c.Workspace {
 		request.Owner = &onedoorv1.CredentialsPutRequest_WorkspaceOwned{WorkspaceOwned: true}
 	} else {
 		request.Owner = &onedoorv1.CredentialsPutRequest_User{User: c.User}
+	}
+	if c.Workspace && c.Issuer != "" {
+		return usageError{"--issuer belongs to --user"}
 	}
 	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		answer, err := cl.Credentials().Put(ctx, request)
@@ -83,12 +92,20 @@ func (c *credentialListCmd) Run(s *session) error {
 	})
 }
 
+// userText names a user. Two issuers may have one each of the same name.
+func userText(subject, issuer string) string {
+	if issuer == "" || issuer == localIssuer {
+		return subject
+	}
+	return subject + " of " + issuer
+}
+
 func credentialRows(t *table, credentials ...*onedoorv1.Credential) {
 	t.row("ID", "CONNECTOR", "SLOT", "OWNER", "KIND", "VERSION", "PUT", "ORIGINS")
 	for _, c := range credentials {
 		owner := "workspace"
 		if c.GetUserId() != "" {
-			owner = "user " + c.GetUserSubject()
+			owner = "user " + userText(c.GetUserSubject(), c.GetUserIssuer())
 		}
 		t.row(c.GetId(), c.GetConnector(), c.GetSlot(), owner, c.GetKind(), strconv.FormatInt(c.GetVersion(), 10),
 			moment(c.GetCreatedAt()), strings.Join(c.GetOrigins(), ","))

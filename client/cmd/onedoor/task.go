@@ -16,6 +16,9 @@ import (
 // wholePages is the page size with which lists are read to their end.
 const wholePages = 500
 
+// maxIDToken is the longest ID token that the broker takes, in bytes.
+const maxIDToken = 16 << 10
+
 type taskCmd struct {
 	Create taskCreateCmd `cmd:"" help:"Mint a task and print its key, this once."`
 	Get    taskGetCmd    `cmd:"" help:"Show a task; without an id, the one of ONEDOOR_TASK_KEY."`
@@ -25,7 +28,9 @@ type taskCmd struct {
 
 type taskCreateCmd struct {
 	Agent    string        `required:"" placeholder:"A" help:"The agent's name, for the audit trail."`
-	User     string        `required:"" placeholder:"U" help:"The user for whom it runs."`
+	User     string        `xor:"user" required:"" placeholder:"U" help:"The user for whom it runs, by name."`
+	IDToken  string        `name:"id-token-file" xor:"user" required:"" placeholder:"FILE" help:"The file that holds the user's OIDC ID token; - for stdin."`
+	Nonce    string        `name:"id-token-nonce" placeholder:"N" help:"The nonce that the ID token must carry."`
 	Sandbox  string        `required:"" placeholder:"ID" help:"The one SPIFFE ID with which the key will work."`
 	Grant    []string      `required:"" sep:"none" placeholder:"GRANT" help:"What the task may do; may be repeated."`
 	TTL      time.Duration `name:"ttl" required:"" placeholder:"15m" help:"How long the task may live."`
@@ -42,6 +47,12 @@ calls=N bytes=N rows=N tokens=N usd=N until=TIME.
       --grant 'crm: contacts.get,contacts.search READ contact:*' \
       --grant 'crm: contacts.update WRITE contact:42 calls=10'
 
+Naming a user takes may_assert_users in the broker's configuration. With the user's ID token, of an issuer that
+the configuration names, any orchestrator can:
+
+  onedoor task create --agent mailer --id-token-file alice.jwt --ttl 15m \
+      --sandbox spiffe://example.org/sandbox/1 --grant 'crm: contacts.get READ contact:*'
+
 With -o json the key is .taskKey, beside .taskId, .keyId and .expiresAt.`
 }
 
@@ -50,6 +61,9 @@ func (c *taskCreateCmd) Run(s *session) error {
 	request := &onedoorv1.TasksCreateRequest{
 		Workspace: s.workspace, Agent: c.Agent, User: c.User, Sandbox: c.Sandbox,
 		Grants: c.Grant, Ttl: durationpb.New(c.TTL), Delegates: c.Delegate,
+	}
+	if err := c.readIDToken(s, request); err != nil {
+		return err
 	}
 	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		answer, err := cl.Tasks().Create(ctx, request)
@@ -63,6 +77,26 @@ func (c *taskCreateCmd) Run(s *session) error {
 			t.line("export %s=%s", client.EnvTaskKey, answer.GetTaskKey())
 		})
 	})
+}
+
+// readIDToken puts the ID token into the request, where one is given. It comes from a
+// file: other users of a machine see its command lines.
+func (c *taskCreateCmd) readIDToken(s *session, request *onedoorv1.TasksCreateRequest) error {
+	if c.IDToken == "" {
+		if c.Nonce != "" {
+			return usageError{"--id-token-nonce belongs to --id-token-file"}
+		}
+		return nil
+	}
+	token, err := s.readFile(c.IDToken, maxIDToken+2)
+	if err != nil {
+		return err
+	}
+	if token = withoutNewline(token); len(token) == 0 {
+		return usageError{"the ID token is empty"}
+	}
+	request.IdToken, request.IdTokenNonce = string(token), c.Nonce
+	return nil
 }
 
 type taskGetCmd struct {
@@ -112,7 +146,7 @@ func (c *taskListCmd) Run(s *session) error {
 		return s.show(all, func(t *table) {
 			t.row("ID", "STATE", "AGENT", "USER", "SANDBOX", "CREATED", "EXPIRES")
 			for _, k := range all.GetTasks() {
-				t.row(k.GetId(), enum(k.GetState(), "TASK_STATE_"), k.GetAgent(), k.GetUserSubject(), k.GetSandbox(),
+				t.row(k.GetId(), enum(k.GetState(), "TASK_STATE_"), k.GetAgent(), userText(k.GetUserSubject(), k.GetUserIssuer()), k.GetSandbox(),
 					moment(k.GetCreatedAt()), moment(k.GetExpiresAt()))
 			}
 		})
@@ -148,6 +182,7 @@ func taskDetail(t *table, k *onedoorv1.Task) {
 	field("WORKSPACE", k.GetWorkspace())
 	field("AGENT", k.GetAgent())
 	field("USER", k.GetUserSubject())
+	field("ISSUER", k.GetUserIssuer())
 	field("SANDBOX", k.GetSandbox())
 	field("KEY ID", k.GetKeyId())
 	field("CREATED", moment(k.GetCreatedAt()))

@@ -46,7 +46,10 @@ type Credential struct {
 	// The SPIFFE ID of the operator that put it.
 	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// The exact origins to which it may be sent.
-	Origins       []string `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
+	Origins []string `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
+	// Who names the owner: an issuer of ID tokens, or "local"; empty for a workspace's
+	// credential.
+	UserIssuer    string `protobuf:"bytes,11,opt,name=user_issuer,json=userIssuer,proto3" json:"user_issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,6 +154,13 @@ func (x *Credential) GetOrigins() []string {
 	return nil
 }
 
+func (x *Credential) GetUserIssuer() string {
+	if x != nil {
+		return x.UserIssuer
+	}
+	return ""
+}
+
 // CredentialsPutRequest brings a secret.
 type CredentialsPutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -168,7 +178,10 @@ type CredentialsPutRequest struct {
 	//	*CredentialsPutRequest_WorkspaceOwned
 	Owner isCredentialsPutRequest_Owner `protobuf_oneof:"owner"`
 	// The secret: for bearer, header and query the bare value, for basic "user:password".
-	Secret        []byte `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`
+	Secret []byte `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Who names the user: an issuer of ID tokens that the configuration has for the
+	// workspace; empty means "local", those whom orchestrators assert by name.
+	Issuer        string `protobuf:"bytes,7,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,12 +269,19 @@ func (x *CredentialsPutRequest) GetSecret() []byte {
 	return nil
 }
 
+func (x *CredentialsPutRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
 type isCredentialsPutRequest_Owner interface {
 	isCredentialsPutRequest_Owner()
 }
 
 type CredentialsPutRequest_User struct {
-	// A user's own, by subject (issuer "local").
+	// A user's own, by subject as the issuer names them.
 	User string `protobuf:"bytes,4,opt,name=user,proto3,oneof"`
 }
 
@@ -518,7 +538,7 @@ var File_onedoor_v1_credential_proto protoreflect.FileDescriptor
 const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\n" +
 	"\x1bonedoor/v1/credential.proto\x12\n" +
-	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x02\n" +
+	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x02\n" +
 	"\n" +
 	"Credential\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
@@ -533,7 +553,9 @@ const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\t \x01(\tR\tcreatedBy\x12\x18\n" +
 	"\aorigins\x18\n" +
-	" \x03(\tR\aorigins\"\x92\x02\n" +
+	" \x03(\tR\aorigins\x12\x1f\n" +
+	"\vuser_issuer\x18\v \x01(\tR\n" +
+	"userIssuer\"\xb4\x02\n" +
 	"\x15CredentialsPutRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12'\n" +
 	"\tconnector\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tconnector\x12\x1b\n" +
@@ -541,7 +563,8 @@ const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\x04user\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x02H\x00R\x04user\x122\n" +
 	"\x0fworkspace_owned\x18\x05 \x01(\bB\a\xbaH\x04j\x02\b\x01H\x00R\x0eworkspaceOwned\x12&\n" +
-	"\x06secret\x18\x06 \x01(\fB\x0e\xbaH\bz\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06secretB\x0e\n" +
+	"\x06secret\x18\x06 \x01(\fB\x0e\xbaH\bz\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06secret\x12 \n" +
+	"\x06issuer\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06issuerB\x0e\n" +
 	"\x05owner\x12\x05\xbaH\x02\b\x01\"P\n" +
 	"\x16CredentialsPutResponse\x126\n" +
 	"\n" +

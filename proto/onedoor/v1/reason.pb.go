@@ -87,6 +87,8 @@ const (
 	Reason_REASON_STORE_UNAVAILABLE Reason = 52
 	// The call could not be recorded, so it was not made. Unavailable.
 	Reason_REASON_AUDIT_UNAVAILABLE Reason = 53
+	// The issuer of an ID token could not be asked for its keys: nothing was done. Unavailable.
+	Reason_REASON_ISSUER_UNAVAILABLE Reason = 54
 	// The call was sent, but its answer was lost: do not repeat it blindly. Unknown.
 	Reason_REASON_OUTCOME_UNKNOWN Reason = 60
 	// A fault of the broker; the invocation id finds it in the broker's log. Internal.
@@ -126,6 +128,7 @@ var (
 		51: "REASON_UPSTREAM_UNAVAILABLE",
 		52: "REASON_STORE_UNAVAILABLE",
 		53: "REASON_AUDIT_UNAVAILABLE",
+		54: "REASON_ISSUER_UNAVAILABLE",
 		60: "REASON_OUTCOME_UNKNOWN",
 		61: "REASON_INTERNAL",
 	}
@@ -160,6 +163,7 @@ var (
 		"REASON_UPSTREAM_UNAVAILABLE":       51,
 		"REASON_STORE_UNAVAILABLE":          52,
 		"REASON_AUDIT_UNAVAILABLE":          53,
+		"REASON_ISSUER_UNAVAILABLE":         54,
 		"REASON_OUTCOME_UNKNOWN":            60,
 		"REASON_INTERNAL":                   61,
 	}
@@ -197,7 +201,7 @@ var File_onedoor_v1_reason_proto protoreflect.FileDescriptor
 const file_onedoor_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17onedoor/v1/reason.proto\x12\n" +
-	"onedoor.v1*\x89\a\n" +
+	"onedoor.v1*\xa8\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REASON_SVID_MISSING\x10\x01\x12\x17\n" +
@@ -229,7 +233,8 @@ const file_onedoor_v1_reason_proto_rawDesc = "" +
 	"\x17REASON_UPSTREAM_TIMEOUT\x102\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNAVAILABLE\x103\x12\x1c\n" +
 	"\x18REASON_STORE_UNAVAILABLE\x104\x12\x1c\n" +
-	"\x18REASON_AUDIT_UNAVAILABLE\x105\x12\x1a\n" +
+	"\x18REASON_AUDIT_UNAVAILABLE\x105\x12\x1d\n" +
+	"\x19REASON_ISSUER_UNAVAILABLE\x106\x12\x1a\n" +
 	"\x16REASON_OUTCOME_UNKNOWN\x10<\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10=B7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
 

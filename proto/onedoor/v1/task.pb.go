@@ -355,7 +355,8 @@ type Task struct {
 	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The user as the issuer names them.
 	UserSubject string `protobuf:"bytes,5,opt,name=user_subject,json=userSubject,proto3" json:"user_subject,omitempty"`
-	// Who vouches for the user: "local" when the orchestrator asserts them.
+	// Who vouches for the user: the issuer of their ID token, or "local" where the
+	// orchestrator asserted them.
 	UserIssuer string `protobuf:"bytes,6,opt,name=user_issuer,json=userIssuer,proto3" json:"user_issuer,omitempty"`
 	// The one SPIFFE ID with which the key works.
 	Sandbox string `protobuf:"bytes,7,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
@@ -539,7 +540,8 @@ type TasksCreateRequest struct {
 	Workspace string `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	// The agent's name.
 	Agent string `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
-	// The user, asserted by the orchestrator (where the configuration trusts it to).
+	// The user by name (issuer "local"), asserted by the orchestrator where the
+	// configuration trusts it to (may_assert_users). Exactly one of this and id_token.
 	User string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	// The sandbox's exact SPIFFE ID.
 	Sandbox string `protobuf:"bytes,4,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
@@ -548,7 +550,13 @@ type TasksCreateRequest struct {
 	// How long the task may live; at most what the configuration allows.
 	Ttl *durationpb.Duration `protobuf:"bytes,6,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// SPIFFE IDs, or prefixes ending in "/", to which it may delegate; empty: none.
-	Delegates     []string `protobuf:"bytes,7,rep,name=delegates,proto3" json:"delegates,omitempty"`
+	Delegates []string `protobuf:"bytes,7,rep,name=delegates,proto3" json:"delegates,omitempty"`
+	// The user's OIDC ID token, compact, of an issuer that the configuration names for
+	// the workspace. It is verified, and neither stored nor recorded.
+	IdToken string `protobuf:"bytes,8,opt,name=id_token,json=idToken,proto3" json:"id_token,omitempty"`
+	// The nonce that the ID token must carry (OpenID Connect Core 1.0, 3.1.3.7);
+	// empty: not looked at.
+	IdTokenNonce  string `protobuf:"bytes,9,opt,name=id_token_nonce,json=idTokenNonce,proto3" json:"id_token_nonce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -630,6 +638,20 @@ func (x *TasksCreateRequest) GetDelegates() []string {
 		return x.Delegates
 	}
 	return nil
+}
+
+func (x *TasksCreateRequest) GetIdToken() string {
+	if x != nil {
+		return x.IdToken
+	}
+	return ""
+}
+
+func (x *TasksCreateRequest) GetIdTokenNonce() string {
+	if x != nil {
+		return x.IdTokenNonce
+	}
+	return ""
 }
 
 // TasksCreateResponse shows the key, this once.
@@ -1088,19 +1110,20 @@ const file_onedoor_v1_task_proto_rawDesc = "" +
 	"\x06key_id\x18\x0e \x01(\tR\x05keyId\x12\x1b\n" +
 	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x17\n" +
 	"\aroot_id\x18\x10 \x01(\tR\x06rootId\x12\x1c\n" +
-	"\tdelegates\x18\x11 \x03(\tR\tdelegates\"\xb5\x02\n" +
+	"\tdelegates\x18\x11 \x03(\tR\tdelegates\"\x8c\x03\n" +
 	"\x12TasksCreateRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12 \n" +
 	"\x05agent\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05agent\x12\x1e\n" +
-	"\x04user\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04user\x12$\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05agent\x12\x1c\n" +
+	"\x04user\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x04user\x12$\n" +
 	"\asandbox\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x10R\asandbox\x12,\n" +
 	"\x06grants\x18\x05 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\b\x01\x10\xe8\a\"\ar\x05\x10\x01\x18\x80 R\x06grants\x12:\n" +
 	"\x03ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
 	"\xc8\x01\x01\xaa\x01\x042\x02\b\x01R\x03ttl\x12&\n" +
-	"\tdelegates\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\tdelegates\"\xc6\x01\n" +
+	"\tdelegates\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\tdelegates\x12'\n" +
+	"\bid_token\x18\b \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x01\x80\x01\x01R\aidToken\x12.\n" +
+	"\x0eid_token_nonce\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\fidTokenNonce\"\xc6\x01\n" +
 	"\x13TasksCreateResponse\x12\x1e\n" +
 	"\btask_key\x18\x01 \x01(\tB\x03\x80\x01\x01R\ataskKey\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x15\n" +

@@ -14,7 +14,7 @@ import (
 type Credentials struct{ db *db }
 
 const credentialColumns = `
-    c.workspace_id, c.id, c.connector, c.slot, c.user_id, COALESCE(u.subject, ''), c.kind, c.version, c.destination,
+    c.workspace_id, c.id, c.connector, c.slot, c.user_id, COALESCE(u.issuer, ''), COALESCE(u.subject, ''), c.kind, c.version, c.destination,
     c.origins, c.created_us, c.created_by`
 
 const sealedColumns = `, c.kek_id, c.wrapped_dek, c.ciphertext`
@@ -142,7 +142,7 @@ func scanCredential(scan scanner, r *credential.Record, sealed bool) (err error)
 	var origins string
 	var created int64
 	into := []any{
-		&r.Workspace, &r.ID, &r.Connector, &r.Slot, &r.UserID, &r.UserSubject, &r.Kind, &r.Version, &r.Destination,
+		&r.Workspace, &r.ID, &r.Connector, &r.Slot, &r.UserID, &r.UserIssuer, &r.UserSubject, &r.Kind, &r.Version, &r.Destination,
 		&origins, &created, &r.CreatedBy,
 	}
 	if sealed {

@@ -32,7 +32,7 @@ func credentials(t *testing.T, b Backend) {
 	for _, r := range []credential.Record{own, shared, foreign} {
 		require.NoError(t, s.Put(ctx, r))
 	}
-	own.UserSubject = "ann"
+	own.UserIssuer, own.UserSubject = task.LocalIssuer, "ann"
 	active := func(workspace, userID string) credential.Record {
 		r, err := s.Active(ctx, workspace, "crm", "main", userID)
 		require.NoError(t, err)
@@ -50,7 +50,7 @@ func credentials(t *testing.T, b Backend) {
 	}
 
 	next := own
-	next.UserSubject, next.Version, next.CreatedAt = "", 2, later
+	next.UserIssuer, next.UserSubject, next.Version, next.CreatedAt = "", "", 2, later
 	next.Sealed.Ciphertext = []byte("sealed anew")
 	for name, change := range map[string]func(*credential.Record){
 		"version 1 again":   func(r *credential.Record) { r.Version = 1 },
@@ -72,7 +72,7 @@ func credentials(t *testing.T, b Backend) {
 
 	errs := parallel(8, func(int) error { return s.Put(context.WithoutCancel(ctx), next) })
 	require.Equal(t, 7, failures(errs), "one is first: %v", errs)
-	next.UserSubject = "ann"
+	next.UserIssuer, next.UserSubject = task.LocalIssuer, "ann"
 	require.Equal(t, next, active(here, ann.ID))
 	changes, err := b.Feed.Changes(ctx, later)
 	require.NoError(t, err)
