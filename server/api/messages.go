@@ -107,6 +107,8 @@ func keyMessage(k vault.WrappedKey) *onedoorv1.Key {
 		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_PEPPER
 	case vault.Audit:
 		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT
+	case vault.Assertion:
+		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_ASSERTION
 	}
 	switch k.State {
 	case vault.KeyPending:
@@ -128,6 +130,6 @@ func eventMessage(e *audit.Event) *onedoorv1.AuditEvent {
 		GrantId: e.GrantID, CredentialId: e.CredentialID, CredentialVersion: e.CredentialVersion,
 		Decision: e.Decision, Reason: e.Reason, Outcome: string(e.Outcome), UpstreamStatus: int32(e.UpstreamStatus), //nolint:gosec // three digits
 		RequestBytes: e.RequestBytes, ResponseBytes: e.ResponseBytes, DurationUs: e.Duration.Microseconds(),
-		Count: e.Count, Hash: e.Hash, PrevHash: e.PrevHash,
+		Count: e.Count, Hash: e.Hash, PrevHash: e.PrevHash, Detail: e.Detail,
 	}
 }

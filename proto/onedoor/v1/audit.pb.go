@@ -89,7 +89,11 @@ type AuditEvent struct {
 	// The TLS peer's address.
 	Peer string `protobuf:"bytes,30,opt,name=peer,proto3" json:"peer,omitempty"`
 	// How the caller proved who it is: "x509-svid" or "jwt-svid".
-	AuthMethod    string `protobuf:"bytes,31,opt,name=auth_method,json=authMethod,proto3" json:"auth_method,omitempty"`
+	AuthMethod string `protobuf:"bytes,31,opt,name=auth_method,json=authMethod,proto3" json:"auth_method,omitempty"`
+	// What has no field of its own, as a JSON object, never a secret; empty for nothing.
+	// redactions: how often a secret was found in the answer. assertion_jti: the id of
+	// the assertion that went along.
+	Detail        string `protobuf:"bytes,32,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +345,13 @@ func (x *AuditEvent) GetAuthMethod() string {
 	return ""
 }
 
+func (x *AuditEvent) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // AuditListRequest narrows the list.
 type AuditListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,7 +503,7 @@ var File_onedoor_v1_audit_proto protoreflect.FileDescriptor
 const file_onedoor_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"\x16onedoor/v1/audit.proto\x12\n" +
-	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15onedoor/v1/task.proto\"\xa8\a\n" +
+	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15onedoor/v1/task.proto\"\xc0\a\n" +
 	"\n" +
 	"AuditEvent\x12\x19\n" +
 	"\bchain_id\x18\x01 \x01(\tR\achainId\x12\x10\n" +
@@ -528,7 +539,8 @@ const file_onedoor_v1_audit_proto_rawDesc = "" +
 	"\tprev_hash\x18\x1d \x01(\fR\bprevHash\x12\x12\n" +
 	"\x04peer\x18\x1e \x01(\tR\x04peer\x12\x1f\n" +
 	"\vauth_method\x18\x1f \x01(\tR\n" +
-	"authMethod\"\xfb\x01\n" +
+	"authMethod\x12\x16\n" +
+	"\x06detail\x18  \x01(\tR\x06detail\"\xfb\x01\n" +
 	"\x10AuditListRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12$\n" +
 	"\atask_id\x18\x02 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x06taskId\x120\n" +
