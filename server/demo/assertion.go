@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -75,7 +76,7 @@ func (v *verifier) verify(r *http.Request) (*claims, error) {
 	if head.ExtraHeaders[jose.HeaderType] != "onedoor-assertion+jwt" {
 		return nil, errors.New("another typ")
 	}
-	key, err := v.key(head.KeyID)
+	key, err := v.key(r.Context(), head.KeyID)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +109,12 @@ func (v *verifier) judge(c *claims, r *http.Request) error {
 }
 
 // key finds a published key, and asks the issuer again where it is not known.
-func (v *verifier) key(id string) (*jose.JSONWebKey, error) {
+func (v *verifier) key(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	found := v.keys.Key(id)
 	if len(found) == 0 && time.Since(v.fetched) >= fetchAgain {
-		if err := v.fetch(); err != nil {
+		if err := v.fetch(ctx); err != nil {
 			return nil, errors.New("the issuer's keys cannot be had")
 		}
 		found = v.keys.Key(id)
@@ -124,9 +125,13 @@ func (v *verifier) key(id string) (*jose.JSONWebKey, error) {
 	return &found[0], nil
 }
 
-func (v *verifier) fetch() error {
+func (v *verifier) fetch(ctx context.Context) error {
 	v.fetched = time.Now()
-	answer, err := v.client.Get(v.issuer + "/.well-known/jwks.json")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, v.issuer+"/.well-known/jwks.json", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := v.client.Do(request)
 	if err != nil {
 		return err
 	}

@@ -60,16 +60,16 @@ func readiness(ready func(ctx context.Context) error) http.HandlerFunc {
 
 // keepable serves JSON that clients may keep for a while; by its ETag they ask whether
 // it changed.
-func keepable(make func() ([]byte, error)) http.HandlerFunc {
+func keepable(text func() ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		text, err := make()
+		now, err := text()
 		if err != nil {
 			writeStatus(w, http.StatusServiceUnavailable, statusWith(codes.Unavailable, fault.From(err)))
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "public, max-age=300")
-		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(text)))
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(now)))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(now))
 	}
 }

@@ -77,3 +77,35 @@ func TestTheDocumentIsKeptByItsETag(t *testing.T) {
 	require.Equal(t, 304, second.Code)
 	require.Empty(t, second.Body.String())
 }
+
+// TestDocumentsAreMadeAnew for every request: a key that is gone is gone from here at
+// once, though a cache may keep it for five minutes.
+func TestDocumentsAreMadeAnew(t *testing.T) {
+	text, failed := `{"keys":[1]}`, error(nil)
+	h := rest.Public(func(context.Context) error { return nil }, map[string]func() ([]byte, error){
+		"/.well-known/jwks.json": func() ([]byte, error) { return []byte(text), failed },
+	})
+	get := func(etag string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil)
+		r.Header.Set("If-None-Match", etag)
+		h.ServeHTTP(w, r)
+		return w
+	}
+	first := get("")
+	require.Equal(t, 200, first.Code)
+	require.Equal(t, text, first.Body.String())
+	require.Equal(t, "public, max-age=300", first.Header().Get("Cache-Control"))
+	require.Equal(t, "application/json", first.Header().Get("Content-Type"))
+	require.Equal(t, 304, get(first.Header().Get("ETag")).Code)
+
+	text = `{"keys":[2]}`
+	second := get(first.Header().Get("ETag"))
+	require.Equal(t, 200, second.Code)
+	require.Equal(t, text, second.Body.String())
+
+	failed = errors.New("password=x")
+	third := get("")
+	require.Equal(t, 503, third.Code)
+	require.Equal(t, "no-store", third.Header().Get("Cache-Control"), "a failure is not kept")
+	require.NotContains(t, third.Body.String(), "password")
+}

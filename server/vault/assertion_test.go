@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"math/big"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -95,7 +96,8 @@ func TestAssertionKeyIsES256UnderItsThumbprint(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, sig, 64)
 	for _, one := range rings[0].AssertionPublicKeys() {
-		public := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(one.X), Y: new(big.Int).SetBytes(one.Y)}
+		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, one.X, one.Y))
+		require.NoError(t, err)
 		jwk := jose.JSONWebKey{Key: public}
 		sum, err := jwk.Thumbprint(crypto.SHA256)
 		require.NoError(t, err)

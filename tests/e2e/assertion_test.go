@@ -103,6 +103,9 @@ func TestAssertion(t *testing.T) {
 	rotate := func(args ...string) testenv.Result {
 		return b.CLIWith(t, testenv.Operator, "", "", append([]string{"keys", "rotate", "assertion"}, args...)...)
 	}
+	_, err := b.Client(t, testenv.Operator, "").Keys().Rotate(t.Context(),
+		&onedoorv1.KeysRotateRequest{Purpose: onedoorv1.KeyPurpose_KEY_PURPOSE_KEK, Emergency: true})
+	require.ErrorIs(t, err, client.ArgumentInvalid, "what a KEK wrapped must stay readable")
 	refused := rotate()
 	require.NotZero(t, refused.Code)
 	require.Contains(t, refused.Stderr, "not published long enough")
