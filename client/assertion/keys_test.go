@@ -2,7 +2,9 @@ package assertion_test
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"sync"
@@ -90,11 +92,14 @@ func TestUnknownKidsAreNoLoadOnTheBroker(t *testing.T) {
 	}
 	require.EqualValues(t, 1, b.fetches.Load())
 	c.Pass(10 * time.Second)
+	_, err := v.Verify(context.Background(), carrying(signWith(t, stranger, "", b.claims("GET", target, "")), "GET", target, ""))
+	require.ErrorIs(t, err, assertion.KeyUnknown)
+	require.EqualValues(t, 1, b.fetches.Load(), "without a kid there is nothing to ask for")
 	require.Equal(t, assertion.KeyUnknown, forged())
 	require.EqualValues(t, 2, b.fetches.Load())
 
 	c.Pass(-time.Hour) // the clock is set back
-	_, err := v.Verify(context.Background(), b.request("GET", target, ""))
+	_, err = v.Verify(context.Background(), b.request("GET", target, ""))
 	require.NoError(t, err)
 	require.EqualValues(t, 3, b.fetches.Load(), "keys from the future are not fresh")
 }
@@ -109,21 +114,26 @@ func TestOneFetchServesAll(t *testing.T) {
 		<-release
 		_, _ = w.Write([]byte(set))
 	})
+	// The one whose request started the fetch gives up, and does not take it from the others.
+	hurried, cancel := context.WithCancel(context.Background())
+	gone := make(chan error)
+	first := b.request("GET", target, "")
+	go func() {
+		_, err := v.Verify(hurried, first)
+		gone <- err
+	}()
+	<-arrived
+	cancel()
+	err := <-gone
+	require.Equal(t, assertion.KeysUnavailable, reason(err))
+	require.ErrorIs(t, err, context.Canceled)
+
 	var all sync.WaitGroup
 	errs := make([]error, 50)
 	for i := range errs {
 		r := b.request("GET", target, "")
 		all.Go(func() { _, errs[i] = v.Verify(context.Background(), r) })
 	}
-	<-arrived
-
-	// One who gives up does not take the fetch away from the others.
-	hurried, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := v.Verify(hurried, b.request("GET", target, ""))
-	require.Equal(t, assertion.KeysUnavailable, reason(err))
-	require.ErrorIs(t, err, context.Canceled)
-
 	close(release)
 	all.Wait()
 	for _, err := range errs {
@@ -163,7 +173,8 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	say := func(s string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
 	}
-	padded, err := json.Marshal(map[string]any{"keys": []any{public}, "pad": strings.Repeat("a", 256<<10)})
+	good := text(t, map[string]any{"keys": []any{public}})
+	larger, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		name   string
@@ -172,6 +183,10 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	}{
 		{"the key", set(public), ""},
 		{"an error", broken, assertion.KeysUnavailable},
+		{"an error that holds the key", func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			set(public)(w, r)
+		}, assertion.KeysUnavailable},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/elsewhere" {
 				set(public)(w, r)
@@ -181,13 +196,15 @@ func TestWhatIsNoAnswer(t *testing.T) {
 		}, assertion.KeysUnavailable},
 		{"no JSON", say("<html>"), assertion.KeysUnavailable},
 		{"no set", say("{}"), assertion.KeysUnavailable},
-		{"a page too long", say(string(padded)), assertion.KeysUnavailable},
+		{"a page too long", say(good + strings.Repeat(" ", 256<<10)), assertion.KeysUnavailable},
 		{"one kid twice", set(public, public), assertion.KeysUnavailable},
 		{"no keys", say(`{"keys":[]}`), assertion.KeyUnknown},
 		{"for encryption", set(jose.JSONWebKey{Key: key.Public(), KeyID: "one", Use: "enc"}), assertion.KeyUnknown},
 		{"for another algorithm", set(jose.JSONWebKey{Key: key.Public(), KeyID: "one", Algorithm: "ES384"}), assertion.KeyUnknown},
+		{"of another curve", set(jose.JSONWebKey{Key: larger.Public(), KeyID: "one"}), assertion.KeyUnknown},
 		{"a private key", set(jose.JSONWebKey{Key: key, KeyID: "one"}), assertion.KeyUnknown},
 		{"without a kid", set(jose.JSONWebKey{Key: key.Public()}), assertion.KeyUnknown},
+		{"beside two without a kid", set(public, jose.JSONWebKey{Key: key.Public()}, jose.JSONWebKey{Key: key.Public()}), ""},
 		{"beside one of tomorrow", say(`{"keys":[{"kty":"NEW"},` + text(t, public) + `]}`), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

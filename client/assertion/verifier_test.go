@@ -221,6 +221,11 @@ func TestMiddleware(t *testing.T) {
 	code, _ = call(b.request("POST", target, "too long"))
 	require.Equal(t, http.StatusRequestEntityTooLarge, code)
 
+	long := b.claims("GET", target, "")
+	long["pad"] = strings.Repeat("a", 16<<10)
+	_, said = call(carrying(b.sign(long), "GET", target, ""))
+	require.Equal(t, "assertion refused: MALFORMED", said)
+
 	altered := carrying(token[:len(token)-8]+"AAAAAAAA", "GET", target, "")
 	_, err := v.Verify(context.Background(), altered)
 	require.ErrorIs(t, err, assertion.SignatureInvalid)

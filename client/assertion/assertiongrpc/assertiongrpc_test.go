@@ -15,6 +15,8 @@ import (
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -26,6 +28,7 @@ import (
 
 	"github.com/onedoor/onedoor/client/assertion"
 	"github.com/onedoor/onedoor/client/assertion/assertiongrpc"
+	"github.com/onedoor/onedoor/client/internal/brokertest"
 )
 
 // service answers only where it finds claims.
@@ -134,6 +137,43 @@ func TestInterceptors(t *testing.T) {
 				}
 				check(err)
 			}
+		})
+	}
+}
+
+// TestThePeerIsSeen: over mutual TLS, with a SPIFFE ID that is the broker's or is not.
+func TestThePeerIsSeen(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	broker := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "one"}}})
+	}))
+	defer broker.Close()
+	authority, err := brokertest.NewAuthority("home.test")
+	require.NoError(t, err)
+	issue := func(path string) *x509svid.SVID {
+		svid, err := authority.Issue(path)
+		require.NoError(t, err)
+		return svid
+	}
+	for path, want := range map[string]codes.Code{"/onedoor": codes.OK, "/sandbox": codes.Unauthenticated} {
+		t.Run(path, func(t *testing.T) {
+			v, err := assertion.NewVerifier(assertion.Options{
+				Issuer: "https://broker.example", Audience: "grpc.internal", JWKSURL: broker.URL, HTTPClient: broker.Client(),
+				BrokerID: "spiffe://home.test/onedoor", PeerVerified: true,
+			})
+			require.NoError(t, err)
+			service, peer := issue("/service"), issue(path)
+			client := start(t, v,
+				credentials.NewTLS(tlsconfig.MTLSServerConfig(service, authority.Bundle(), tlsconfig.AuthorizeAny())),
+				credentials.NewTLS(tlsconfig.MTLSClientConfig(peer, authority.Bundle(), tlsconfig.AuthorizeID(service.ID))))
+			now := time.Now().Unix()
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-onedoor-jwt-assertion", sign(t, key, map[string]any{
+				"iss": "https://broker.example", "aud": "grpc.internal", "sub": "usr_1", "txn": "inv", "jti": "jti",
+				"iat": now, "exp": now + 60, "req_wl": "spiffe://home.test/sandbox", "scope": "a.b",
+			}))
+			_, err = client.Check(ctx, &healthv1.HealthCheckRequest{})
+			require.Equal(t, want, status.Code(err), "%v", err)
 		})
 	}
 }

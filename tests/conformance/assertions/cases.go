@@ -76,6 +76,7 @@ func (w *world) addTokens() {
 	claims("issued in the future", "NOT_YET_VALID", "iat", now+120, "exp", now+180)
 	claims("not yet valid", "NOT_YET_VALID", "nbf", now+40)
 	claims("a life too long", "LIFE_TOO_LONG", "exp", now+296)
+	claims("a life that ends before it begins", "LIFE_TOO_LONG", "iat", now, "exp", now-10)
 	claims("a life of ten years", "LIFE_TOO_LONG", "exp", now+315360000)
 }
 
