@@ -131,6 +131,12 @@ func TestMintRefuses(t *testing.T) {
 			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), stranger, bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
 			return err
 		},
+		"another workspace's connector": func() error {
+			call := bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`)
+			call.Connector.Workspace = "other"
+			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), call)
+			return err
+		},
 		"a connector that asks for none": func() error {
 			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), bound(t, "", "payslip.get", `{"user":"alice"}`))
 			return err

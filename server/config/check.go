@@ -147,7 +147,7 @@ func (c *Config) checkAssertions(k *checker) {
 		return
 	}
 	u, err := url.Parse(a.Issuer)
-	k.when(err != nil || u.Scheme != "https" || u.Host == "" || "https://"+u.Host != a.Issuer, "assertions.issuer",
+	k.when(err != nil || u.Host == "" || "https://"+u.Host != a.Issuer, "assertions.issuer",
 		"%q: want https://HOST or https://HOST:PORT and nothing behind it", a.Issuer)
 	k.when(c.Listeners.Public.Address == "", "assertions.issuer", "needs listeners.public, which publishes the keys")
 	k.when(a.Active < a.Lead, "assertions.active", "is shorter than assertions.lead: the next key would not be ready")

@@ -112,6 +112,14 @@ func TestAttachmentCopy(t *testing.T) {
 	require.Equal(t, []string{"Bearer " + secret}, less.Header.Values("Authorization"))
 	require.Len(t, less.URL.Query()["key"], 1)
 
+	for range 2 { // three values: what holds them has room for a fourth
+		require.NoError(t, original.AddQuery("key", secret))
+	}
+	one, other := original.Copy(), original.Copy()
+	require.NoError(t, one.AddQuery("key", "one"+secret))
+	require.NoError(t, other.AddQuery("key", "other"+secret))
+	require.Contains(t, send(one).URL.Query()["key"], "one"+secret)
+
 	var zero egress.Attachment
 	require.NoError(t, zero.Copy().SetHeader("X-A", "v"), "a copy of nothing can be added to")
 }

@@ -123,8 +123,11 @@ func TestAssertionKeysLive(t *testing.T) {
 	second := pendingOf(t, a)
 	require.Equal(t, second, pendingOf(t, b), "one stands by at once")
 
+	c.add(schedule.Active - time.Second)
+	poll()
+	require.Equal(t, first, signer(t, a), "not before its time")
 	s.Heartbeat("b", []string{first}) // b has not loaded it
-	c.add(schedule.Active)
+	c.add(time.Second)
 	poll()
 	require.Equal(t, first, signer(t, a), "not while a live broker lacks it")
 	s.Heartbeat("b", b.Loaded())
