@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // streamed is the value of tctx.body for a body that the broker relays as it comes.
@@ -67,8 +68,11 @@ var errNoTarget = errors.New("not an absolute http URL without user, query and f
 // router may tell apart what normalisation would make one.
 func canonical(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(text, "?#") {
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(text, "?#") {
 		return "", errNoTarget
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r == '%' || r > unicode.MaxASCII }) {
+		return "", errNoTarget // a zone, or a name that goes over the wire as punycode
 	}
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme] // Parse has lowered it
 	if port == "" {

@@ -93,6 +93,7 @@ func TestTargets(t *testing.T) {
 		{"another port", "https://payroll.internal:" + port, "https://payroll.internal/api/a", "!/api/a"},
 		{"not behind it", "https://payroll.internal", service.URL + "/api/a", "!/api/a"},
 		{"a user in it", "", strings.Replace(service.URL, "//", "//me@", 1) + "/api/a", "!/api/a"},
+		{"a letter that looks like k", "https://k.internal", "https://%E2%84%AA.internal/api/a", "!/api/a"},
 		{"unescaped", "", service.URL + "/api/a/b", "!/api/a%2Fb"},
 		{"fragment", "", service.URL + "/api/a#b", "!/api/a"},
 	} {
