@@ -34,7 +34,7 @@ bench: ## The micro-benchmarks.
 compare: build ## The broker beside what this machine reaches without it; ratios of one run.
 	$(GO) run ./tests/bench -onedoord bin/onedoord
 
-deps: ## Install what the tests run against: PostgreSQL, and Python packages into .venv.
+deps: ## Install what the tests run against: PostgreSQL, Python packages into .venv, jose into .node.
 	scripts/deps.sh
 
 demo: ## From a fresh clone to a first credentialed call.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests run against, where it is missing: PostgreSQL from Debian (the
-# tests start a private cluster themselves) and the Python packages of
-# tests/requirements.txt in .venv. Set ONEDOOR_NO_POSTGRES=1 to go without PostgreSQL.
+# tests start a private cluster themselves), the Python packages of
+# tests/requirements.txt in .venv, and in .node a package for Node (20 or newer). Set
+# ONEDOOR_NO_POSTGRES=1 to go without PostgreSQL.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,4 +32,12 @@ if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
   python3 -m venv .venv 2>/dev/null || { install python3-venv; python3 -m venv .venv; }
   .venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
   cp tests/requirements.txt .venv/requirements.txt
+fi
+
+# One package without dependencies: pinned here, as a lock file would name a registry.
+jose=6.2.18
+if [ "$(cat .node/jose 2>/dev/null)" != "$jose" ]; then
+  command -v npm >/dev/null || install npm
+  npm install --silent --prefix .node --no-save --no-package-lock --no-audit --no-fund "jose@$jose"
+  echo "$jose" >.node/jose
 fi

@@ -24,9 +24,16 @@ func (k *keysServer) List(context.Context, *onedoorv1.KeysListRequest) (*onedoor
 func (k *keysServer) Rotate(ctx context.Context, in *onedoorv1.KeysRotateRequest) (*onedoorv1.KeysRotateResponse, error) {
 	purpose, ok := purposeOf(in.GetPurpose())
 	if !ok {
-		return nil, fault.Invalid("purpose", "want KEY_PURPOSE_KEK, KEY_PURPOSE_PEPPER or KEY_PURPOSE_AUDIT")
+		return nil, fault.Invalid("purpose", "want KEY_PURPOSE_KEK, KEY_PURPOSE_PEPPER, KEY_PURPOSE_AUDIT or KEY_PURPOSE_ASSERTION")
 	}
-	key, err := k.s.Keys.Rotate(ctx, purpose)
+	if in.GetEmergency() && purpose != vault.Assertion {
+		return nil, fault.Invalid("emergency", "is for KEY_PURPOSE_ASSERTION alone: what another key sealed or signed would be lost with it")
+	}
+	rotate := func() (vault.WrappedKey, error) { return k.s.Keys.Rotate(ctx, purpose) }
+	if in.GetEmergency() {
+		rotate = func() (vault.WrappedKey, error) { return k.s.Keys.ReplaceAssertion(ctx) }
+	}
+	key, err := rotate()
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +48,8 @@ func purposeOf(p onedoorv1.KeyPurpose) (vault.Purpose, bool) {
 		return vault.Pepper, true
 	case onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT:
 		return vault.Audit, true
+	case onedoorv1.KeyPurpose_KEY_PURPOSE_ASSERTION:
+		return vault.Assertion, true
 	}
 	return "", false
 }

@@ -108,6 +108,8 @@ func keyMessage(k vault.WrappedKey) *onedoorv1.Key {
 		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_PEPPER
 	case vault.Audit:
 		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT
+	case vault.Assertion:
+		m.Purpose = onedoorv1.KeyPurpose_KEY_PURPOSE_ASSERTION
 	}
 	switch k.State {
 	case vault.KeyPending:

@@ -40,6 +40,7 @@ type Services struct {
 	Keys interface {
 		List() []vault.WrappedKey
 		Rotate(ctx context.Context, p vault.Purpose) (vault.WrappedKey, error)
+		ReplaceAssertion(ctx context.Context) (vault.WrappedKey, error)
 	}
 	Now   func() time.Time // the store's clock
 	NewID func() string

@@ -37,6 +37,9 @@ func targets(request any) []string {
 	case *onedoorv1.CredentialsDeleteRequest:
 		return []string{"credential:" + r.GetCredentialId()}
 	case *onedoorv1.KeysRotateRequest:
+		if r.GetEmergency() {
+			return []string{r.GetPurpose().String(), "emergency"}
+		}
 		return []string{r.GetPurpose().String()}
 	}
 	return nil

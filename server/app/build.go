@@ -14,6 +14,7 @@ import (
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/api"
+	"github.com/onedoor/onedoor/server/assertion"
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/authn"
 	"github.com/onedoor/onedoor/server/broker"
@@ -59,6 +60,7 @@ type App struct {
 
 	connectors  *connector.Registry
 	credentials *credential.Keeper
+	assertions  *assertion.Minter
 	trail       *audit.Log
 	door        *egress.Door
 	chain       *api.Chain
@@ -130,11 +132,18 @@ func (a *App) openKeys(ctx context.Context) error {
 	}
 	a.keys = vault.NewKeyring(vault.Options{
 		Store: a.store.Keys(), Master: master, Rand: rand.Reader, Now: a.clock.Now, NewID: uuid.NewString, Log: a.log,
+		Assertions: a.schedule(),
 	})
 	if err := a.keys.Load(ctx); err != nil {
 		return fmt.Errorf("load keys: %w", err)
 	}
 	return nil
+}
+
+// schedule is how assertion keys rotate; zero where no assertions are made.
+func (a *App) schedule() vault.Schedule {
+	c := a.config.Assertions
+	return vault.Schedule{Lead: time.Duration(c.Lead), Active: time.Duration(c.Active), Retire: time.Duration(c.Retire)}
 }
 
 // register takes the lease of this run of the broker.
@@ -172,6 +181,10 @@ func (a *App) buildPipeline(context.Context) error {
 		Store: a.store.Credentials(), Sealer: vault.New(a.keys), Records: a.records, Opened: a.opened,
 		NewID: uuid.NewString, Now: a.clock.Now,
 	})
+	a.assertions = assertion.New(assertion.Options{
+		Issuer: a.config.Assertions.Issuer, TrustDomain: a.source.id.TrustDomain().Name(),
+		Keys: a.keys, Rand: rand.Reader, Now: a.clock.Now,
+	})
 	a.door = egress.New(egress.Options{Resolver: net.DefaultResolver, Log: a.log, Now: time.Now})
 	a.closer.add("egress", func(context.Context) error { a.door.Close(); return nil })
 	idTokens, err := idtoken.New(idtoken.Options{Issuers: issuers, Door: a.door, Now: time.Now})
@@ -180,7 +193,7 @@ func (a *App) buildPipeline(context.Context) error {
 	}
 	a.services = api.Services{
 		Broker: broker.New(broker.Options{
-			Connectors: a.connectors, Credentials: a.credentials, Trail: a.trail, Now: a.clock.Now, Log: a.log,
+			Connectors: a.connectors, Credentials: a.credentials, Assertions: a.assertions, Trail: a.trail, Now: a.clock.Now, Log: a.log,
 			Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(a.door)},
 		}),
 		Mint: mint.New(mint.Options{

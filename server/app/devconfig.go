@@ -43,12 +43,23 @@ func writeDevConfig(path, dir string, overrides map[string]string) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	c.Assertions.Issuer = devIssuer(c.Listeners.Public.Address)
 	text, err := yaml.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	head := "# Made by `onedoord dev`, which keeps the ports and writes the rest anew at each start.\n"
 	return writeFile(path, append([]byte(head), text...))
+}
+
+// devIssuer is where the demo's payroll, on this machine, reaches the public listener. A
+// development SVID is good for localhost and 127.0.0.1.
+func devIssuer(public string) string {
+	host, port, err := net.SplitHostPort(public)
+	if err != nil || host == "127.0.0.1" {
+		return "https://" + public // what is no address config.Load refuses
+	}
+	return "https://localhost:" + port
 }
 
 // addressesOf names every address that dev chooses.

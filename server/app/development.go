@@ -33,7 +33,12 @@ func (a *App) startDevelopment(context.Context) error {
 		}
 	}
 	if d.Demo != nil {
+		var issuerCA []byte
+		if a.parts.authority != nil {
+			issuerCA = a.parts.authority.BundlePEM()
+		}
 		upstreams, err := demo.Start(demo.Options{
+			Issuer: a.config.Assertions.Issuer, IssuerCA: issuerCA,
 			Secrets: d.Demo.Secrets, TLS: d.Demo.TLS, CRM: d.Demo.CRM, Model: d.Demo.Model, Payroll: d.Demo.Payroll, Log: a.log,
 		})
 		if err != nil {

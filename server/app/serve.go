@@ -117,7 +117,9 @@ func (a *App) listen() (servers []*server, err error) {
 		func() (*server, error) {
 			return a.openServer("rest_jwt", &l.RESTJWT.Listener, rest.NewHandler(inProcess, rest.Options{JWTSVID: true}))
 		},
-		func() (*server, error) { return a.openServer("public", &l.Public, rest.Public(a.publicReady)) },
+		func() (*server, error) {
+			return a.openServer("public", &l.Public, rest.Public(a.publicReady, a.assertions.Documents()))
+		},
 		a.opsServer,
 	} {
 		s, err := make()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/onedoor/onedoor/server/assertion"
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
@@ -27,6 +28,12 @@ type Credentials interface {
 	Attach(ctx context.Context, i audit.Intent, c *connector.Connector, records []credential.Record) (egress.Attachment, error)
 }
 
+// Assertions says of the user, in a recorded call, what its connector asks for.
+type Assertions interface {
+	Ready(c *connector.Connector) error
+	Mint(ctx context.Context, i audit.Intent, caller *task.Caller, bound *connector.Bound) (assertion.Assertion, error)
+}
+
 // Trail records calls and refusals.
 type Trail interface {
 	Begin(ctx context.Context, c audit.Call) (audit.Intent, error)
@@ -44,6 +51,7 @@ type Upstream interface {
 type Options struct {
 	Connectors  Connectors
 	Credentials Credentials
+	Assertions  Assertions
 	Trail       Trail
 	// Upstreams by the kind of connector.
 	Upstreams map[string]Upstream
@@ -134,7 +142,7 @@ func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) 
 	if err != nil {
 		return nil, b.refuse(ctx, c, d, err)
 	}
-	return &sent{b: b, intent: intent, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}, nil
+	return &sent{b: b, intent: intent, caller: c.Caller, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}, nil
 }
 
 // decide is steps a and b: what the call is, whether it is granted, and whether what
@@ -167,7 +175,7 @@ func (b *Broker) decide(ctx context.Context, c Call) (decided, error) {
 	if d.records, err = b.o.Credentials.Find(ctx, conn, c.Caller.Task.User.ID); err != nil {
 		return d, err
 	}
-	return d, nil
+	return d, b.o.Assertions.Ready(conn)
 }
 
 func notGranted(c Call) error {

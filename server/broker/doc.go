@@ -7,6 +7,7 @@
 //	   credential  is what must be attached there? (sealed; nothing is opened)
 //	c. audit       the intent, durable, limits reserved
 //	d. credential  opened and rendered: demands the intent
+//	   assertion   who the user is, signed, where the connector asks: demands it too
 //	e. upstream    the only outbound call: demands the intent
 //	f. audit       the answer settled against its limits, the outcome recorded
 //

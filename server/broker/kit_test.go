@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 
+	"github.com/onedoor/onedoor/server/assertion"
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/broker"
 	"github.com/onedoor/onedoor/server/connector"
@@ -125,6 +126,7 @@ func (f *failing) Write(ctx context.Context, run func(context.Context, audit.Tx)
 // bench is a Broker made of the real things, before one upstream.
 type bench struct {
 	*broker.Broker
+	options     broker.Options
 	store       *sqlstore.Store
 	trail       *audit.Log
 	trailStore  *failing
@@ -164,10 +166,12 @@ func newBench(t *testing.T) *bench {
 	})
 	door := egress.New(egress.Options{Resolver: b.names})
 	t.Cleanup(door.Close)
-	b.Broker = broker.New(broker.Options{
+	b.options = broker.Options{
 		Connectors: b.connectors, Credentials: b.credentials, Trail: b.trail, Now: now, Log: slog.New(slog.DiscardHandler),
-		Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(door)},
-	})
+		Assertions: assertion.New(assertion.Options{Issuer: "https://broker.test", Keys: keys, Rand: rand.Reader, Now: now}),
+		Upstreams:  map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(door)},
+	}
+	b.Broker = broker.New(b.options)
 	b.apply(t, func(text string) string { return text })
 	b.alice = b.user(t, "alice")
 	b.put(t, b.alice)
@@ -182,6 +186,7 @@ func (b *bench) openTrail(t *testing.T) *vault.Keyring {
 	require.NoError(t, err)
 	keys := vault.NewKeyring(vault.Options{
 		Store: &vaulttest.Store{}, Master: master, Rand: rand.Reader, Now: now, NewID: uuid.NewString, Log: slog.New(slog.DiscardHandler),
+		Assertions: vault.Schedule{Lead: time.Hour, Active: time.Hour, Retire: time.Hour},
 	})
 	require.NoError(t, keys.Load(t.Context()))
 	b.trailStore = &failing{Store: b.store.Audit()}

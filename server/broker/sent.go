@@ -2,9 +2,11 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/onedoor/onedoor/server/audit"
@@ -13,6 +15,7 @@ import (
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/upstream"
 )
 
@@ -21,13 +24,15 @@ import (
 type sent struct {
 	b       *Broker
 	intent  audit.Intent
+	caller  *task.Caller
 	bound   *connector.Bound
 	records []credential.Record
 	began   time.Time
 	stream  bool
 
-	answer *upstream.Answer
-	body   int64
+	asserted string // the jti of the assertion that went along
+	answer   *upstream.Answer
+	body     int64
 }
 
 // errPanicked is how a call ended whose steps did not return.
@@ -51,14 +56,34 @@ func (s *sent) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var header http.Header
+	if s.bound.Connector.Assertion != nil {
+		if attachment, header, err = s.assert(ctx, attachment); err != nil {
+			return err
+		}
+	}
 	run, ok := s.b.o.Upstreams[s.bound.Connector.Kind]
 	if !ok {
 		return fault.New(fault.Internal, "internal error", fmt.Errorf("no upstream of kind %q", s.bound.Connector.Kind))
 	}
 	s.answer, err = run.Do(ctx, s.intent, upstream.Call{
-		Bound: s.bound, Attachment: attachment, Credential: credential.PoolName(s.records), MostBytes: s.mostBytes(),
+		Bound: s.bound, Header: header, Attachment: attachment, Credential: credential.PoolName(s.records), MostBytes: s.mostBytes(),
 	})
 	return err
+}
+
+// assert adds the assertion to what is attached, and gives the headers beside it.
+func (s *sent) assert(ctx context.Context, to egress.Attachment) (egress.Attachment, http.Header, error) {
+	made, err := s.b.o.Assertions.Mint(ctx, s.intent, s.caller, s.bound)
+	if err != nil {
+		return egress.Attachment{}, nil, err
+	}
+	both, err := made.AddTo(to)
+	if err != nil {
+		return egress.Attachment{}, nil, err
+	}
+	s.asserted = made.ID
+	return both, made.Header, nil
 }
 
 // mostBytes is the smaller of what the tool and what the grant's limit allow.
@@ -163,10 +188,8 @@ func (s *sent) finish(ctx context.Context, err error, used grant.Limits) {
 		if s.answer.Status >= 400 {
 			o.Result = audit.UpstreamError
 		}
-		if n := s.answer.Redactions(); n > 0 {
-			o.Detail = fmt.Sprintf(`{"redactions":%d}`, n)
-		}
 	}
+	o.Detail = s.detail()
 	if err != nil {
 		o.Result, o.Reason = resultOf(err, s.answer != nil), reasonOf(ctx, err)
 	}
@@ -177,6 +200,24 @@ func (s *sent) finish(ctx context.Context, err error, used grant.Limits) {
 		}
 	}
 	s.b.o.Trail.Finish(s.intent, o)
+}
+
+// detail is what has no column of its own: how often a secret was found in the answer,
+// and which assertion went along, by its jti.
+func (s *sent) detail() string {
+	var d struct {
+		Redactions int64  `json:"redactions,omitempty"`
+		Assertion  string `json:"assertion_jti,omitempty"`
+	}
+	d.Assertion = s.asserted
+	if s.answer != nil {
+		d.Redactions = s.answer.Redactions()
+	}
+	text, err := json.Marshal(d)
+	if err != nil || string(text) == "{}" {
+		return ""
+	}
+	return string(text)
 }
 
 // resultOf says what an error means for the call itself.

@@ -25,6 +25,11 @@ func (c *Config) defaults() {
 	set(&c.Limits.Concurrent, 256)
 	set(&c.Limits.StreamMax, Duration(time.Hour))
 	set(&c.Telemetry.SampleRatio, 0.1)
+	if c.Assertions.Issuer != "" {
+		set(&c.Assertions.Lead, Duration(time.Hour))
+		set(&c.Assertions.Active, Duration(720*time.Hour))
+		set(&c.Assertions.Retire, Duration(24*time.Hour))
+	}
 	if c.SPIFFE.WorkloadAPI == "" {
 		c.SPIFFE.WorkloadAPI = os.Getenv("SPIFFE_ENDPOINT_SOCKET")
 	}
@@ -61,6 +66,7 @@ func (c *Config) check() []string {
 	c.checkListeners(k)
 	c.checkStore(k)
 	c.checkKeys(k)
+	c.checkAssertions(k)
 	c.checkLimits(k)
 	c.checkTelemetry(k)
 	c.checkDevelopment(k)
@@ -131,6 +137,27 @@ func (c *Config) checkKeys(k *checker) {
 	}
 }
 
+// shortestPublished bounds the intervals of assertion keys in production: verifiers keep
+// the keys for 5 minutes and more, an assertion lives for one, and their clocks differ.
+const shortestPublished = Duration(10 * time.Minute)
+
+func (c *Config) checkAssertions(k *checker) {
+	a := &c.Assertions
+	if a.Issuer == "" {
+		k.when(*a != Assertions{}, "assertions.issuer", "is needed beside the intervals")
+		return
+	}
+	u, err := url.Parse(a.Issuer)
+	k.when(err != nil || u.Host == "" || "https://"+u.Host != a.Issuer, "assertions.issuer",
+		"%q: want https://HOST or https://HOST:PORT and nothing behind it", a.Issuer)
+	k.when(c.Listeners.Public.Address == "", "assertions.issuer", "needs listeners.public, which publishes the keys")
+	k.when(a.Active < a.Lead, "assertions.active", "is shorter than assertions.lead: the next key would not be ready")
+	if c.Environment == Production {
+		k.when(a.Lead < shortestPublished, "assertions.lead", "want at least %s: verifiers keep the keys that they know", time.Duration(shortestPublished))
+		k.when(a.Retire < shortestPublished, "assertions.retire", "want at least %s: assertions are under way", time.Duration(shortestPublished))
+	}
+}
+
 func (c *Config) checkLimits(k *checker) {
 	l := &c.Limits
 	k.when(l.FailuresPerSecond < 0, "limits.failures_per_second", "must be positive")
@@ -177,6 +204,7 @@ func (c *Config) checkDevelopment(k *checker) {
 		}
 	}
 	if m := d.Demo; m != nil {
+		k.when(c.Assertions.Issuer == "", "development.demo", "needs assertions.issuer: the payroll API verifies assertions")
 		k.when(m.Secrets == "" || m.TLS == "", "development.demo", "secrets and tls are needed")
 		for name, address := range map[string]string{"crm": m.CRM, "model": m.Model, "payroll": m.Payroll} {
 			k.when(!loopback(address), "development.demo."+name, "%q: want a loopback address such as 127.0.0.1:8443", address)

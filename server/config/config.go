@@ -26,6 +26,8 @@ type Config struct {
 	Store Store `yaml:"store"`
 	// Keys says what wraps the keys in the store.
 	Keys Keys `yaml:"keys"`
+	// Assertions says how internal upstreams are told who the user is; off unless set.
+	Assertions Assertions `yaml:"assertions"`
 	// Workspaces say who may do what where.
 	Workspaces []Workspace `yaml:"workspaces"`
 	// Issuers are the OpenID providers whose ID tokens say who a task's user is.
@@ -100,6 +102,22 @@ type Keys struct {
 	VaultTokenFile string `yaml:"vault_token_file"`
 	// VaultCAFile holds the certificates to trust for it; default the system's.
 	VaultCAFile string `yaml:"vault_ca_file"`
+}
+
+// Assertions says who signs assertions and how their keys rotate. All brokers of one
+// store should say the same.
+type Assertions struct {
+	// Issuer is iss, and where the public listener is reached: https://HOST[:PORT].
+	// Verifiers fetch the keys below it. Without it no assertion is made, and a call
+	// whose connector wants one is refused.
+	Issuer string `yaml:"issuer"`
+	// Lead is how long a key is published before it may sign; default 1h. Some
+	// verifiers look for new keys every 20 minutes and no sooner.
+	Lead Duration `yaml:"lead"`
+	// Active is how long a key signs; default 720h.
+	Active Duration `yaml:"active"`
+	// Retire is how long a key is published after it has signed; default 24h.
+	Retire Duration `yaml:"retire"`
 }
 
 // Workspace says who may do what in one workspace.

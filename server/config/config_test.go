@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,6 +112,14 @@ func TestFaults(t *testing.T) {
 		{"issuer of no workspace", "workspaces:", issuers("{issuer: \"https://idp.example\", audiences: [a], workspaces: [defualt]}"), `issuers[0].workspaces: "defualt"`},
 		{"issuer in a range that is none", "workspaces:", issuers("{issuer: \"https://idp.example\", audiences: [a], workspaces: [default], allow: [10.1.2.3/16]}"), "10.1.2.3/16"},
 		{"unknown field of an issuer", "workspaces:", issuers("{issuer: \"https://idp.example\", audience: a}"), "audience"},
+		{"intervals without an issuer", "workspaces:", "assertions: {lead: 1h}\nworkspaces:", "assertions.issuer"},
+		{"own issuer in clear text", "workspaces:", "assertions: {issuer: \"http://b.example\"}\nworkspaces:", "assertions.issuer"},
+		{"issuer with a path", "workspaces:", "assertions: {issuer: \"https://b.example/\"}\nworkspaces:", "assertions.issuer"},
+		{"issuer with a user", "workspaces:", "assertions: {issuer: \"https://u@b.example\"}\nworkspaces:", "assertions.issuer"},
+		{"issuer that nobody can ask", "  public: {address: \"0.0.0.0:8445\"}\n  ops: {address: \"127.0.0.1:9090\"}\n", "assertions: {issuer: \"https://b.example\"}\n", "needs listeners.public"},
+		{"key used too soon", "workspaces:", "assertions: {issuer: \"https://b.example\", lead: 1m}\nworkspaces:", "assertions.lead"},
+		{"key gone too soon", "workspaces:", "assertions: {issuer: \"https://b.example\", retire: 1m}\nworkspaces:", "assertions.retire"},
+		{"key without a successor", "workspaces:", "assertions: {issuer: \"https://b.example\", active: 30m}\nworkspaces:", "assertions.active"},
 		{"two documents", "workspaces:", "---\nworkspaces:", "document"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,6 +130,17 @@ func TestFaults(t *testing.T) {
 			require.NotContains(t, err.Error(), "hunter2")
 		})
 	}
+}
+
+func TestAssertionsAreOffOrWhole(t *testing.T) {
+	c, err := config.Parse([]byte(good))
+	require.NoError(t, err)
+	require.Zero(t, c.Assertions)
+	c, err = config.Parse([]byte(good + "assertions: {issuer: \"https://b.example:8445\"}\n"))
+	require.NoError(t, err)
+	require.Equal(t, config.Assertions{
+		Issuer: "https://b.example:8445", Lead: config.Duration(time.Hour), Active: config.Duration(720 * time.Hour), Retire: config.Duration(24 * time.Hour),
+	}, c.Assertions)
 }
 
 func TestEveryFaultIsReported(t *testing.T) {

@@ -42,7 +42,9 @@ type Connector struct {
 	Egress egress.Policy
 	// Slots are the credentials that it needs, by name; empty means none.
 	Slots map[string]Slot
-	Tools []*Tool // by name
+	// Assertion is what is said of the user in each call; nil means nothing.
+	Assertion *Assertion
+	Tools     []*Tool // by name
 
 	byName map[string]*Tool // made by Parse
 }

@@ -15,12 +15,12 @@ const (
 )
 
 // headers reads the headers that a manifest fixes for a tool.
-func (r *reader) headers(n *yaml.Node, slots map[string]Slot) http.Header {
+func (r *reader) headers(n *yaml.Node, c *Connector) http.Header {
 	if n.Kind != yaml.MappingNode || len(n.Content) > 2*maxHeaders {
 		r.fail(n, "headers: want a mapping of at most %d", maxHeaders)
 		return nil
 	}
-	places := slotPlaces(slots)
+	places, asserted := slotPlaces(c.Slots), c.Assertion.places()
 	header := http.Header{}
 	for key, value := range pairs(n) {
 		name := r.headerName(key)
@@ -33,6 +33,8 @@ func (r *reader) headers(n *yaml.Node, slots map[string]Slot) http.Header {
 			r.fail(key, "the header %s is not a manifest's to set", name)
 		case slices.Contains(places, "header "+name):
 			r.fail(key, "the header %s carries the credential", name)
+		case slices.Contains(asserted, "header "+name):
+			r.fail(key, "the header %s belongs to the assertion", name)
 		case header[name] != nil:
 			r.fail(key, "the header %s stands twice", name)
 		case !isHeaderText(text) || strings.TrimSpace(text) != text:

@@ -57,6 +57,7 @@ func (r *reader) manifest(n *yaml.Node, c *Connector) {
 			r.fields(n, "tls", field{"ca", true, func(n *yaml.Node) { c.Egress.RootCAs = r.certificates(n) }})
 		}},
 		field{"credentials", false, func(n *yaml.Node) { c.Slots = r.slots(n) }},
+		field{"assertion", false, func(n *yaml.Node) { c.Assertion = r.assertion(n, c.Slots) }},
 		field{"tools", true, func(n *yaml.Node) { tools = n }},
 	)
 	if tools != nil {

@@ -67,7 +67,7 @@ func (r *reader) tool(n *yaml.Node, c *Connector) *draft {
 		field{"method", true, func(n *yaml.Node) { method, t.method = n, r.method(n) }},
 		field{"path", true, func(n *yaml.Node) { d.path = n }},
 		field{"query", false, func(n *yaml.Node) { d.query = n }},
-		field{"headers", false, func(n *yaml.Node) { t.header = r.headers(n, c.Slots) }},
+		field{"headers", false, func(n *yaml.Node) { t.header = r.headers(n, c) }},
 		field{"body", false, func(n *yaml.Node) { d.body = n }},
 		field{"arguments", false, func(n *yaml.Node) { arguments = n }},
 		field{"resources", true, func(n *yaml.Node) { d.resources = n }},

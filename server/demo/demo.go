@@ -19,7 +19,11 @@ type Options struct {
 	TLS string
 	// CRM, Model and Payroll are loopback addresses, host:port.
 	CRM, Model, Payroll string
-	Log                 *slog.Logger
+	// Issuer is whose assertions payroll believes, and IssuerCA the certificates, PEM,
+	// to trust for it; default the system's.
+	Issuer   string
+	IssuerCA []byte
+	Log      *slog.Logger
 }
 
 // Upstreams are the running demo upstreams.
@@ -52,7 +56,7 @@ func Start(o Options) (*Upstreams, error) {
 	}{
 		{o.CRM, &u.CRM, newCRM(secrets.CRMAlice)},
 		{o.Model, &u.Model, newModel(secrets.Model)},
-		{o.Payroll, &u.Payroll, newPayroll(secrets.Payroll)},
+		{o.Payroll, &u.Payroll, newPayroll(secrets.Payroll, newVerifier(o.Issuer, o.IssuerCA))},
 	} {
 		if *s.origin, err = u.serve(s.address, s.handler, certificate, o.Log); err != nil {
 			u.Close()

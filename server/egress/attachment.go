@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +37,20 @@ var (
 func NewAttachment() Attachment {
 	a := &attached{header: http.Header{}, query: url.Values{}}
 	return Attachment{func() *attached { return a }}
+}
+
+// Copy makes an Attachment of the same contents, to which more can be added: one that is
+// kept for many requests stays as it is.
+func (a Attachment) Copy() Attachment {
+	if a.reveal == nil {
+		return NewAttachment()
+	}
+	from := a.reveal()
+	to := &attached{header: from.header.Clone(), query: maps.Clone(from.query), scrubbers: slices.Clone(from.scrubbers)}
+	for name, values := range to.query {
+		to.query[name] = slices.Clone(values)
+	}
+	return Attachment{func() *attached { return to }}
 }
 
 // SetHeader sets a header; whatever the request says under that name gives way. It

@@ -85,3 +85,41 @@ func TestDoRefusesWhatItCouldNotScrub(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// A copy holds what the original held, and what is added to one is not in the other.
+func TestAttachmentCopy(t *testing.T) {
+	var seen *http.Request
+	b := upstream(t, func(_ http.ResponseWriter, r *http.Request) { seen = r })
+	send := func(a egress.Attachment) *http.Request {
+		t.Helper()
+		_, err := b.door.Do(t.Context(), b.key, b.policy, b.get("/"), a, b.limits)
+		require.NoError(t, err)
+		return seen
+	}
+	original := bearer(t)
+	require.NoError(t, original.AddQuery("key", secret))
+	added := original.Copy()
+	require.NoError(t, added.SetHeader("X-More", secret))
+	require.NoError(t, added.SetHeader("Authorization", "Other "+secret))
+	require.NoError(t, added.AddQuery("key", secret))
+
+	more := send(added)
+	require.Equal(t, []string{secret}, more.Header.Values("X-More"))
+	require.Equal(t, []string{"Other " + secret}, more.Header.Values("Authorization"))
+	require.Len(t, more.URL.Query()["key"], 2)
+	less := send(original)
+	require.Empty(t, less.Header.Values("X-More"))
+	require.Equal(t, []string{"Bearer " + secret}, less.Header.Values("Authorization"))
+	require.Len(t, less.URL.Query()["key"], 1)
+
+	for range 2 { // three values: what holds them has room for a fourth
+		require.NoError(t, original.AddQuery("key", secret))
+	}
+	one, other := original.Copy(), original.Copy()
+	require.NoError(t, one.AddQuery("key", "one"+secret))
+	require.NoError(t, other.AddQuery("key", "other"+secret))
+	require.Contains(t, send(one).URL.Query()["key"], "one"+secret)
+
+	var zero egress.Attachment
+	require.NoError(t, zero.Copy().SetHeader("X-A", "v"), "a copy of nothing can be added to")
+}

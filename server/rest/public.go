@@ -15,13 +15,17 @@ import (
 )
 
 // Public serves what anybody may see, without any API: /healthz (200 as long as the
-// process serves), /readyz (200, or 503 with the public text of ready's *fault.Error)
-// and /openapi.json. GET and HEAD only.
-func Public(ready func(ctx context.Context) error) http.Handler {
+// process serves), /readyz (200, or 503 with the public text of ready's *fault.Error),
+// /openapi.json and the given JSON documents by their paths, made anew each time. GET and HEAD only.
+func Public(ready func(ctx context.Context) error, documents map[string]func() ([]byte, error)) http.Handler {
+	description := OpenAPI()
 	pages := map[string]http.HandlerFunc{
 		"/healthz":      alive,
 		"/readyz":       readiness(ready),
-		"/openapi.json": description(OpenAPI()),
+		"/openapi.json": keepable(func() ([]byte, error) { return description, nil }),
+	}
+	for path, d := range documents {
+		pages[path] = keepable(d)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -54,14 +58,18 @@ func readiness(ready func(ctx context.Context) error) http.HandlerFunc {
 	}
 }
 
-// description serves the OpenAPI document; clients may keep it for a while and ask by
-// its ETag whether it changed.
-func description(doc []byte) http.HandlerFunc {
-	etag := fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(doc)))
+// keepable serves JSON that clients may keep for a while; by its ETag they ask whether
+// it changed.
+func keepable(text func() ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		now, err := text()
+		if err != nil {
+			writeStatus(w, http.StatusServiceUnavailable, statusWith(codes.Unavailable, fault.From(err)))
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "public, max-age=300")
-		w.Header().Set("ETag", etag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(doc))
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(now)))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(now))
 	}
 }

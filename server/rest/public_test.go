@@ -39,7 +39,7 @@ func TestPublic(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			rest.Public(c.ready).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+			rest.Public(c.ready, nil).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
 			require.Equal(t, c.status, w.Code)
 			require.Equal(t, c.body, w.Body.String())
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -52,7 +52,7 @@ func TestPublic(t *testing.T) {
 }
 
 func TestHEADHasNoBody(t *testing.T) {
-	client, url := listen(t, rest.Public(func(context.Context) error { return nil }), false)
+	client, url := listen(t, rest.Public(func(context.Context) error { return nil }, nil), false)
 	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {
 		answer, err := client.Head(url + path)
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestHEADHasNoBody(t *testing.T) {
 }
 
 func TestTheDocumentIsKeptByItsETag(t *testing.T) {
-	h := rest.Public(func(context.Context) error { return nil })
+	h := rest.Public(func(context.Context) error { return nil }, nil)
 	first := httptest.NewRecorder()
 	h.ServeHTTP(first, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	etag := first.Header().Get("ETag")
@@ -76,4 +76,36 @@ func TestTheDocumentIsKeptByItsETag(t *testing.T) {
 	h.ServeHTTP(second, again)
 	require.Equal(t, 304, second.Code)
 	require.Empty(t, second.Body.String())
+}
+
+// TestDocumentsAreMadeAnew for every request: a key that is gone is gone from here at
+// once, though a cache may keep it for five minutes.
+func TestDocumentsAreMadeAnew(t *testing.T) {
+	text, failed := `{"keys":[1]}`, error(nil)
+	h := rest.Public(func(context.Context) error { return nil }, map[string]func() ([]byte, error){
+		"/.well-known/jwks.json": func() ([]byte, error) { return []byte(text), failed },
+	})
+	get := func(etag string) *httptest.ResponseRecorder {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil)
+		r.Header.Set("If-None-Match", etag)
+		h.ServeHTTP(w, r)
+		return w
+	}
+	first := get("")
+	require.Equal(t, 200, first.Code)
+	require.Equal(t, text, first.Body.String())
+	require.Equal(t, "public, max-age=300", first.Header().Get("Cache-Control"))
+	require.Equal(t, "application/json", first.Header().Get("Content-Type"))
+	require.Equal(t, 304, get(first.Header().Get("ETag")).Code)
+
+	text = `{"keys":[2]}`
+	second := get(first.Header().Get("ETag"))
+	require.Equal(t, 200, second.Code)
+	require.Equal(t, text, second.Body.String())
+
+	failed = errors.New("password=x")
+	third := get("")
+	require.Equal(t, 503, third.Code)
+	require.Equal(t, "no-store", third.Header().Get("Cache-Control"), "a failure is not kept")
+	require.NotContains(t, third.Body.String(), "password")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"net/http"
 	"strings"
 
 	"github.com/onedoor/onedoor/server/audit"
@@ -20,7 +22,9 @@ func NewHTTP(door *egress.Door) *HTTP { return &HTTP{door} }
 
 // Call is one bound call with what is attached to it.
 type Call struct {
-	Bound      *connector.Bound
+	Bound *connector.Bound
+	// Header is set besides, in place of what Bound has of the same name; none secret.
+	Header     http.Header
 	Attachment egress.Attachment
 	// Credential names the versions that are attached: pooled connections are not
 	// shared between two of them.
@@ -51,7 +55,9 @@ func (u *HTTP) Do(ctx context.Context, intent audit.Intent, c Call) (*Answer, er
 		Workspace: b.Connector.Workspace, Connector: b.Connector.Name,
 		Revision: b.Connector.Revision, Credential: c.Credential,
 	}
-	req := &egress.Request{Method: b.Method, Origin: b.Origin, Path: b.Path, Query: b.Query, Header: b.Header, Body: b.Body}
+	header := b.Header.Clone()
+	maps.Copy(header, c.Header)
+	req := &egress.Request{Method: b.Method, Origin: b.Origin, Path: b.Path, Query: b.Query, Header: header, Body: b.Body}
 	res, err := u.door.Do(ctx, key, b.Connector.Egress, req, c.Attachment, egress.Limits{Total: b.Tool.Timeout, MaxResponseBytes: c.MostBytes})
 	if err != nil {
 		return nil, Fault(err, b.Tool.Idempotent)

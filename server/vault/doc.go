@@ -5,7 +5,8 @@
 //	     ├─ kek      XAES-256-GCM  wraps data keys, bound to (workspace, credential, KEK)
 //	     │   └─ DEK  AES-256-GCM   seals one secret once, bound to the whole Binding
 //	     ├─ pepper   HMAC-SHA-256  digests task keys
-//	     └─ audit    Ed25519       signs the audit trail
+//	     ├─ audit    Ed25519       signs the audit trail
+//	     └─ assertion  ES256       signs assertions; its id is its thumbprint
 //
 // The master key is asked when a key is made or loaded for the first time, never on the
 // path of a call: a KMS that is down stops a start and a rotation, not the traffic.

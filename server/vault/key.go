@@ -20,8 +20,16 @@ import (
 // masterTimeout bounds one call to the master key, which may be a service far away.
 const masterTimeout = 10 * time.Second
 
-// purposes lists what the keyring keeps a key for.
-func purposes() []Purpose { return []Purpose{KEK, Pepper, Audit} }
+// purposes lists what the keyring knows keys for.
+func purposes() []Purpose { return []Purpose{KEK, Pepper, Audit, Assertion} }
+
+// needed lists what it must have an active key for.
+func (k *Keyring) needed() []Purpose {
+	if k.opts.Assertions.on() {
+		return purposes()
+	}
+	return []Purpose{KEK, Pepper, Audit}
+}
 
 // key is one loaded key: its row, and the primitive of its purpose. It never changes.
 type key struct {
@@ -29,9 +37,10 @@ type key struct {
 
 	aead     tink.AEAD         // KEK
 	pepper   *pepper           // Pepper
-	signer   tink.Signer       // Audit
+	signer   tink.Signer       // Audit, Assertion
 	verifier tink.Verifier     // Audit
 	public   ed25519.PublicKey // Audit
+	point    [2][]byte         // Assertion: x and y, 32 bytes each
 }
 
 // template says what a key of the purpose is. None has an output prefix, since the
@@ -52,20 +61,28 @@ func template(p Purpose) (*tinkpb.KeyTemplate, error) {
 // keyData binds a wrapped key to its row.
 func keyData(p Purpose, id string) []byte { return associated(keyDomain, string(p), id) }
 
-// wrapNew makes the material of a new key and wraps it with the master key.
-func (k *Keyring) wrapNew(ctx context.Context, p Purpose, id string) ([]byte, error) {
+// newKeyset makes the material of a new key and its id.
+func (k *Keyring) newKeyset(p Purpose) (handle *keyset.Handle, id string, err error) {
+	if p == Assertion {
+		return newAssertionKeyset()
+	}
 	t, err := template(p)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	handle, err := keyset.NewHandle(t)
+	handle, err = keyset.NewHandle(t)
 	if err != nil {
-		return nil, fmt.Errorf("vault: make %s key: %w", p, err)
+		return nil, "", fmt.Errorf("vault: make %s key: %w", p, err)
 	}
+	return handle, k.opts.NewID(), nil
+}
+
+// wrap wraps the material of a new key with the master key.
+func (k *Keyring) wrap(ctx context.Context, p Purpose, id string, handle *keyset.Handle) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
 	var out bytes.Buffer
-	err = handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&out), k.master, keyData(p, id))
+	err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&out), k.master, keyData(p, id))
 	if err != nil {
 		return nil, fmt.Errorf("vault: wrap %s key %s with the master key: %w", p, id, err)
 	}
@@ -98,6 +115,8 @@ func (k *Keyring) loadKey(ctx context.Context, row WrappedKey) (*key, error) {
 		loaded.pepper, err = newPepper(handle)
 	case Audit:
 		err = loaded.useSigner(handle)
+	case Assertion:
+		err = loaded.useAssertion(handle)
 	default:
 		err = errors.New("unknown purpose")
 	}

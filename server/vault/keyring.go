@@ -15,7 +15,7 @@ import (
 	"github.com/onedoor/onedoor/server/store"
 )
 
-// Options is what a Keyring is made of. All fields are required.
+// Options is what a Keyring is made of. All fields but Assertions are required.
 type Options struct {
 	// Store keeps the wrapped keys.
 	Store Store
@@ -29,6 +29,8 @@ type Options struct {
 	NewID func() string
 	// Log hears of keys made and activated.
 	Log *slog.Logger
+	// Assertions says how assertion keys rotate. Zero: this broker makes none.
+	Assertions Schedule
 }
 
 // Keyring holds the broker's own keys. One key a purpose is active; a pending one
@@ -60,7 +62,7 @@ func (k *Keyring) Load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		missing := next.missing()
+		missing := next.missing(k.needed())
 		if len(missing) == 0 || attempt == 2 {
 			return k.take(next)
 		}
@@ -74,7 +76,8 @@ func (k *Keyring) Load(ctx context.Context) error {
 }
 
 // Poll reads the keys again and activates each pending one that every live broker has
-// loaded. On an error the keys that were loaded stay in use.
+// loaded; assertion keys go on by their schedule. On an error the keys that were loaded
+// stay in use.
 func (k *Keyring) Poll(ctx context.Context) error {
 	k.reading.Lock()
 	defer k.reading.Unlock()
@@ -84,7 +87,7 @@ func (k *Keyring) Poll(ctx context.Context) error {
 	promoted := false
 	// Whatever stands in the snapshot is loaded here.
 	for _, row := range k.current.Load().rows {
-		if row.State != KeyPending {
+		if row.State != KeyPending || row.Purpose == Assertion {
 			continue
 		}
 		done, err := k.promote(ctx, row)
@@ -93,10 +96,12 @@ func (k *Keyring) Poll(ctx context.Context) error {
 		}
 		promoted = promoted || done
 	}
-	if !promoted {
-		return nil
+	if promoted {
+		if err := k.refresh(ctx); err != nil {
+			return err
+		}
 	}
-	return k.refresh(ctx)
+	return k.turn(ctx)
 }
 
 // promote activates a pending key unless a live broker lacks it.
@@ -132,7 +137,7 @@ func (k *Keyring) refresh(ctx context.Context) error {
 // take puts a snapshot in use, unless a purpose has no active key in it: then the keys
 // from before are the better ones.
 func (k *Keyring) take(next *snapshot) error {
-	if missing := next.missing(); len(missing) > 0 {
+	if missing := next.missing(k.needed()); len(missing) > 0 {
 		return fmt.Errorf("vault: no active %s key in the store", missing[0])
 	}
 	k.current.Store(next)

@@ -10,12 +10,17 @@ import (
 	"github.com/onedoor/onedoor/server/store"
 )
 
-// Rotate makes a pending key for a purpose; Poll activates it later. The row comes
-// back without its wrapped material. Errors for the caller: ARGUMENT_INVALID for an
-// unknown purpose, CONFLICT where a pending key waits already.
+// Rotate makes a pending key for a purpose; Poll activates it later. For Assertion,
+// where a pending key always stands by, it makes that one active now, and is a CONFLICT
+// where it may not sign yet. The row comes back without its wrapped material. Errors for
+// the caller: ARGUMENT_INVALID for an unknown purpose or where assertions are off,
+// CONFLICT where a pending key waits already.
 func (k *Keyring) Rotate(ctx context.Context, p Purpose) (WrappedKey, error) {
+	if p == Assertion {
+		return k.rotateAssertion(ctx, k.promoteStandby)
+	}
 	if !slices.Contains(purposes(), p) {
-		return WrappedKey{}, fault.Invalid("purpose", "must be kek, pepper or audit")
+		return WrappedKey{}, fault.Invalid("purpose", "must be kek, pepper, audit or assertion")
 	}
 	row, err := k.create(ctx, p, KeyPending)
 	if errors.Is(err, store.ErrConflict) {
@@ -30,8 +35,12 @@ func (k *Keyring) Rotate(ctx context.Context, p Purpose) (WrappedKey, error) {
 
 // create makes a key and stores it.
 func (k *Keyring) create(ctx context.Context, p Purpose, state KeyState) (WrappedKey, error) {
-	id, now := k.opts.NewID(), k.opts.Now()
-	wrapped, err := k.wrapNew(ctx, p, id)
+	now := k.opts.Now()
+	handle, id, err := k.newKeyset(p)
+	if err != nil {
+		return WrappedKey{}, err
+	}
+	wrapped, err := k.wrap(ctx, p, id, handle)
 	if err != nil {
 		return WrappedKey{}, err
 	}

@@ -88,7 +88,7 @@ func (s *snapshot) addPepper(loaded *key) {
 	s.peppers = append(s.peppers, loaded)
 }
 
-// missing lists the purposes that have no active key.
-func (s *snapshot) missing() []Purpose {
-	return slices.DeleteFunc(purposes(), func(p Purpose) bool { return s.active[p] != nil })
+// missing lists those of the needed purposes that have no active key.
+func (s *snapshot) missing(needed []Purpose) []Purpose {
+	return slices.DeleteFunc(needed, func(p Purpose) bool { return s.active[p] != nil })
 }

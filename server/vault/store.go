@@ -10,16 +10,18 @@ type Purpose string
 
 // The purposes.
 const (
-	KEK    Purpose = "kek"
-	Pepper Purpose = "pepper"
-	Audit  Purpose = "audit"
+	KEK       Purpose = "kek"
+	Pepper    Purpose = "pepper"
+	Audit     Purpose = "audit"
+	Assertion Purpose = "assertion"
 )
 
 // KeyState is where a key stands in its life.
 type KeyState string
 
 // The states. Exactly one key a purpose is active; a pending one becomes active when
-// every live broker has loaded it; a retired one still opens and verifies.
+// every live broker has loaded it; a retired one still opens and verifies. An assertion
+// key keeps to its [Schedule] besides, and is deleted at the end.
 const (
 	KeyPending KeyState = "pending"
 	KeyActive  KeyState = "active"
@@ -29,7 +31,7 @@ const (
 // WrappedKey is one key as it is stored: wrapped by the master key.
 type WrappedKey struct {
 	Purpose     Purpose
-	ID          string // UUID
+	ID          string // UUID; of an assertion key its thumbprint (RFC 7638)
 	State       KeyState
 	Wrapped     []byte
 	CreatedAt   time.Time
@@ -47,6 +49,13 @@ type Store interface {
 	// Promote makes a pending key active and the active one retired, in one
 	// transaction; store.ErrConflict where the key is not pending.
 	Promote(ctx context.Context, p Purpose, id string, at time.Time) error
+	// ReplaceAssertion makes the pending assertion key with this id active and deletes
+	// the active one, in one transaction; store.ErrConflict where it is not pending.
+	ReplaceAssertion(ctx context.Context, id string, at time.Time) error
+	// DeleteAssertion deletes a retired assertion key; store.ErrConflict where it is not
+	// retired, or gone. No key of another purpose can be deleted: something is sealed
+	// under it, hashed with it, or signed by it.
+	DeleteAssertion(ctx context.Context, id string) error
 	// LiveBrokersWithout counts the brokers whose lease runs at the time now and who
 	// have not reported the key as loaded.
 	LiveBrokersWithout(ctx context.Context, keyID string, now time.Time) (int, error)

@@ -40,6 +40,8 @@ func rows() []row {
 		{"CockroachDB (COCKROACH_URL or COCKROACH_BINARY)", "testcockroach/", false},
 		{"AWS KMS as moto plays it", "tests/kms", true},
 		{"Python's SPIFFE client (PyPI spiffe)", "tests/spiffe", true},
+		{"assertions verified by PyPI PyJWT", "pyjwt", true},
+		{"assertions verified by npm jose", "nodejose", true},
 	}
 }
 

@@ -14,6 +14,7 @@ func TestReport(t *testing.T) {
 	all := []string{
 		line("pass", "server/store/sqlstore", "TestConformance/sqlite/tasks"), line("pass", "server/store/sqlstore", "TestPostgres"),
 		line("pass", "tests/kms", "TestA"), line("pass", "tests/spiffe", "TestB"), line("pass", "tests/spiffe", ""),
+		line("pass", "tests/assertions", "TestPyJWT"), line("pass", "tests/assertions", "TestNodeJose"),
 	}
 	tests := []struct {
 		name   string
@@ -21,7 +22,7 @@ func TestReport(t *testing.T) {
 		ci, ok bool
 		says   []string
 	}{
-		{name: "all took part", lines: all, ci: true, ok: true, says: []string{"1 packages and 4 tests passed", "CockroachDB (COCKROACH_URL or COCKROACH_BINARY)    DID NOT RUN"}},
+		{name: "all took part", lines: all, ci: true, ok: true, says: []string{"1 packages and 6 tests passed", "CockroachDB (COCKROACH_URL or COCKROACH_BINARY)    DID NOT RUN"}},
 		{name: "a store is missing in CI", lines: all[1:], ci: true, says: []string{"SQLite                                             DID NOT RUN"}},
 		{name: "a store is missing at home", lines: all[1:], ok: true},
 		{name: "nothing ran", says: []string{"0 tests passed"}},

@@ -193,6 +193,11 @@ func TestCommands(t *testing.T) {
 			answer: &onedoorv1.KeysRotateResponse{Key: key},
 			stdout: "ID  PURPOSE  STATE    CREATED                    ACTIVATED\nk1  KEK      PENDING  2026-11-23T13:00:00+01:00  -\n",
 		},
+		"keys rotate, emergency": {
+			args: "keys rotate assertion --emergency", sent: &onedoorv1.KeysRotateRequest{Purpose: onedoorv1.KeyPurpose_KEY_PURPOSE_ASSERTION, Emergency: true},
+			answer: &onedoorv1.KeysRotateResponse{Key: key},
+			stdout: "ID  PURPOSE  STATE    CREATED                    ACTIVATED\nk1  KEK      PENDING  2026-11-23T13:00:00+01:00  -\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) { return tc.answer, nil }}

@@ -26,22 +26,26 @@ func (keysListCmd) Run(s *session) error {
 }
 
 type keysRotateCmd struct {
-	Purpose string `arg:"" enum:"kek,pepper,audit" help:"kek (wraps credentials), pepper (hashes task keys) or audit (signs the trail)."`
+	Purpose   string `arg:"" enum:"kek,pepper,audit,assertion" help:"kek (wraps credentials), pepper (hashes task keys), audit (signs the trail) or assertion (signs who the user is)."`
+	Emergency bool   `help:"For assertion: the key that stands by signs at once, and the old one is deleted. Calls under way may be refused by their upstream."`
 }
 
 func (keysRotateCmd) Help() string {
-	return "The new key is used as soon as every live broker has loaded it. The old one stays readable, and no call fails."
+	return "The new key is used as soon as every live broker has loaded it. The old one stays readable, and no call fails.\n\n" +
+		"For assertion, a published key always stands by, and signs from now on; the old one stays published for a day. " +
+		"If a key was stolen, do not wait: --emergency."
 }
 
 // Run implements the command.
 func (c *keysRotateCmd) Run(s *session) error {
 	purpose := map[string]onedoorv1.KeyPurpose{
-		"kek":    onedoorv1.KeyPurpose_KEY_PURPOSE_KEK,
-		"pepper": onedoorv1.KeyPurpose_KEY_PURPOSE_PEPPER,
-		"audit":  onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT,
+		"kek":       onedoorv1.KeyPurpose_KEY_PURPOSE_KEK,
+		"pepper":    onedoorv1.KeyPurpose_KEY_PURPOSE_PEPPER,
+		"audit":     onedoorv1.KeyPurpose_KEY_PURPOSE_AUDIT,
+		"assertion": onedoorv1.KeyPurpose_KEY_PURPOSE_ASSERTION,
 	}[c.Purpose]
 	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
-		answer, err := cl.Keys().Rotate(ctx, &onedoorv1.KeysRotateRequest{Purpose: purpose})
+		answer, err := cl.Keys().Rotate(ctx, &onedoorv1.KeysRotateRequest{Purpose: purpose, Emergency: c.Emergency})
 		if err != nil {
 			return err
 		}

@@ -93,6 +93,8 @@ type AuditEvent struct {
 	// What has no field of its own, as a JSON object, never a secret; empty for nothing.
 	// user_issuer, on a call's INTENT and REFUSAL: who vouches for the user, "local" for
 	// the orchestrator. The ADMIN_OUTCOME of Tasks.Create names task and user as well.
+	// redactions: how often a secret was found in the answer. assertion_jti: the id of
+	// the assertion that went along.
 	Detail        string `protobuf:"bytes,32,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

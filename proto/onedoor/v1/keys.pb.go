@@ -35,6 +35,8 @@ const (
 	KeyPurpose_KEY_PURPOSE_PEPPER KeyPurpose = 2
 	// Signs the opening rows of audit chains.
 	KeyPurpose_KEY_PURPOSE_AUDIT KeyPurpose = 3
+	// Signs assertions about users for internal services.
+	KeyPurpose_KEY_PURPOSE_ASSERTION KeyPurpose = 4
 )
 
 // Enum value maps for KeyPurpose.
@@ -44,12 +46,14 @@ var (
 		1: "KEY_PURPOSE_KEK",
 		2: "KEY_PURPOSE_PEPPER",
 		3: "KEY_PURPOSE_AUDIT",
+		4: "KEY_PURPOSE_ASSERTION",
 	}
 	KeyPurpose_value = map[string]int32{
 		"KEY_PURPOSE_UNSPECIFIED": 0,
 		"KEY_PURPOSE_KEK":         1,
 		"KEY_PURPOSE_PEPPER":      2,
 		"KEY_PURPOSE_AUDIT":       3,
+		"KEY_PURPOSE_ASSERTION":   4,
 	}
 )
 
@@ -90,7 +94,8 @@ const (
 	KeyState_KEY_STATE_PENDING KeyState = 1
 	// In use.
 	KeyState_KEY_STATE_ACTIVE KeyState = 2
-	// Kept to read what it sealed or signed.
+	// Kept to read what it sealed or signed. A key for assertions is still
+	// published, and deleted later.
 	KeyState_KEY_STATE_RETIRED KeyState = 3
 )
 
@@ -140,7 +145,7 @@ func (KeyState) EnumDescriptor() ([]byte, []int) {
 // Key is one key, without its material.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id.
+	// Its id: a UUID; of a key for assertions its kid, the thumbprint of RFC 7638.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What it is for.
 	Purpose KeyPurpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=onedoor.v1.KeyPurpose" json:"purpose,omitempty"`
@@ -306,7 +311,10 @@ func (x *KeysListResponse) GetKeys() []*Key {
 type KeysRotateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which purpose.
-	Purpose       KeyPurpose `protobuf:"varint,1,opt,name=purpose,proto3,enum=onedoor.v1.KeyPurpose" json:"purpose,omitempty"`
+	Purpose KeyPurpose `protobuf:"varint,1,opt,name=purpose,proto3,enum=onedoor.v1.KeyPurpose" json:"purpose,omitempty"`
+	// For assertions only: the key that stands by signs at once, however short a time
+	// it was published, and the old one is deleted. Assertions under way are lost.
+	Emergency     bool `protobuf:"varint,2,opt,name=emergency,proto3" json:"emergency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,10 +356,17 @@ func (x *KeysRotateRequest) GetPurpose() KeyPurpose {
 	return KeyPurpose_KEY_PURPOSE_UNSPECIFIED
 }
 
+func (x *KeysRotateRequest) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
+}
+
 // KeysRotateResponse holds the new key.
 type KeysRotateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new key, pending.
+	// The new key, pending; for assertions the one that signs now.
 	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -409,17 +424,19 @@ const file_onedoor_v1_keys_proto_rawDesc = "" +
 	"\factivated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vactivatedAt\"\x11\n" +
 	"\x0fKeysListRequest\"7\n" +
 	"\x10KeysListResponse\x12#\n" +
-	"\x04keys\x18\x01 \x03(\v2\x0f.onedoor.v1.KeyR\x04keys\"E\n" +
+	"\x04keys\x18\x01 \x03(\v2\x0f.onedoor.v1.KeyR\x04keys\"c\n" +
 	"\x11KeysRotateRequest\x120\n" +
-	"\apurpose\x18\x01 \x01(\x0e2\x16.onedoor.v1.KeyPurposeR\apurpose\"7\n" +
+	"\apurpose\x18\x01 \x01(\x0e2\x16.onedoor.v1.KeyPurposeR\apurpose\x12\x1c\n" +
+	"\temergency\x18\x02 \x01(\bR\temergency\"7\n" +
 	"\x12KeysRotateResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.onedoor.v1.KeyR\x03key*m\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.onedoor.v1.KeyR\x03key*\x88\x01\n" +
 	"\n" +
 	"KeyPurpose\x12\x1b\n" +
 	"\x17KEY_PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKEY_PURPOSE_KEK\x10\x01\x12\x16\n" +
 	"\x12KEY_PURPOSE_PEPPER\x10\x02\x12\x15\n" +
-	"\x11KEY_PURPOSE_AUDIT\x10\x03*i\n" +
+	"\x11KEY_PURPOSE_AUDIT\x10\x03\x12\x19\n" +
+	"\x15KEY_PURPOSE_ASSERTION\x10\x04*i\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11KEY_STATE_PENDING\x10\x01\x12\x14\n" +

@@ -32,7 +32,8 @@ type KeysClient interface {
 	// List says which keys there are, without their material.
 	List(ctx context.Context, in *KeysListRequest, opts ...grpc.CallOption) (*KeysListResponse, error)
 	// Rotate makes a new key for one purpose. It is used as soon as every live
-	// broker has loaded it; the old one stays readable.
+	// broker has loaded it; the old one stays readable. For assertions a key always
+	// stands by, published: that one signs from now on.
 	Rotate(ctx context.Context, in *KeysRotateRequest, opts ...grpc.CallOption) (*KeysRotateResponse, error)
 }
 
@@ -73,7 +74,8 @@ type KeysServer interface {
 	// List says which keys there are, without their material.
 	List(context.Context, *KeysListRequest) (*KeysListResponse, error)
 	// Rotate makes a new key for one purpose. It is used as soon as every live
-	// broker has loaded it; the old one stays readable.
+	// broker has loaded it; the old one stays readable. For assertions a key always
+	// stands by, published: that one signs from now on.
 	Rotate(context.Context, *KeysRotateRequest) (*KeysRotateResponse, error)
 	mustEmbedUnimplementedKeysServer()
 }

@@ -25,6 +25,13 @@ UPDATE keys SET state = 'retired' WHERE purpose = $1 AND state = 'active'`
 const activateKey = `
 UPDATE keys SET state = 'active', activated_us = $3 WHERE purpose = $1 AND id = $2 AND state = 'pending'`
 
+const deleteActiveAssertion = `DELETE FROM keys WHERE purpose = 'assertion' AND state = 'active'`
+
+const activateAssertion = `
+UPDATE keys SET state = 'active', activated_us = $2 WHERE purpose = 'assertion' AND id = $1 AND state = 'pending'`
+
+const deleteRetiredAssertion = `DELETE FROM keys WHERE purpose = 'assertion' AND id = $1 AND state = 'retired'`
+
 const liveBrokerKeys = `SELECT keys_loaded FROM brokers WHERE lease_us > $1`
 
 // Keys returns all keys of all purposes.
@@ -69,6 +76,33 @@ func (k Keys) Promote(ctx context.Context, p vault.Purpose, id string, at time.T
 		}
 		return err
 	})
+}
+
+// ReplaceAssertion makes a pending assertion key active and deletes the active one, in
+// one transaction; store.ErrConflict where the key is not pending.
+func (k Keys) ReplaceAssertion(ctx context.Context, id string, at time.Time) error {
+	const what = "replace the assertion key"
+	return k.db.transact(ctx, what, func(ctx context.Context, t *tx) error {
+		if _, err := t.exec(ctx, what, deleteActiveAssertion); err != nil {
+			return err
+		}
+		n, err := t.exec(ctx, what, activateAssertion, id, micros(at))
+		if err == nil && n == 0 {
+			return t.fail(conflict(what, "it is not pending"))
+		}
+		return err
+	})
+}
+
+// DeleteAssertion deletes a retired assertion key; store.ErrConflict where it is not
+// retired, or gone.
+func (k Keys) DeleteAssertion(ctx context.Context, id string) error {
+	const what = "delete an assertion key"
+	n, err := k.db.exec(ctx, what, deleteRetiredAssertion, id)
+	if err == nil && n == 0 {
+		return conflict(what, "it is not retired")
+	}
+	return err
 }
 
 // LiveBrokersWithout counts the brokers whose lease runs at the time now and who

@@ -65,6 +65,57 @@ func keys(t *testing.T, b Backend) {
 	require.Contains(t, all, pepper)
 }
 
+// assertionKeys: only they can be deleted, and only when they sign nothing any more.
+func assertionKeys(t *testing.T, b Backend) {
+	ctx := t.Context()
+	s := b.Keys
+	add := func(p vault.Purpose, state vault.KeyState) string {
+		k := vault.WrappedKey{Purpose: p, ID: id(), State: state, Wrapped: []byte("wrapped"), CreatedAt: noon}
+		if state != vault.KeyPending {
+			k.ActivatedAt = noon
+		}
+		require.NoError(t, s.AddKey(ctx, k))
+		return k.ID
+	}
+	states := func() map[string]vault.KeyState {
+		all, err := s.Keys(ctx)
+		require.NoError(t, err)
+		found := map[string]vault.KeyState{}
+		for _, k := range all {
+			found[k.ID] = k.State
+		}
+		return found
+	}
+	kek, oldKEK := add(vault.KEK, vault.KeyActive), add(vault.KEK, vault.KeyRetired)
+	nextKEK := add(vault.KEK, vault.KeyPending)
+	active, retired := add(vault.Assertion, vault.KeyActive), add(vault.Assertion, vault.KeyRetired)
+	pending := add(vault.Assertion, vault.KeyPending)
+	before := states()
+
+	for _, refused := range []string{kek, oldKEK, nextKEK, active, pending, id()} {
+		require.ErrorIs(t, s.DeleteAssertion(ctx, refused), store.ErrConflict)
+	}
+	for _, refused := range []string{kek, oldKEK, nextKEK, active, retired, id()} {
+		require.ErrorIs(t, s.ReplaceAssertion(ctx, refused, later), store.ErrConflict)
+	}
+	require.Equal(t, before, states(), "what was refused changed nothing")
+
+	errs := parallel(4, func(int) error { return s.ReplaceAssertion(context.WithoutCancel(ctx), pending, later) })
+	require.Equal(t, 3, failures(errs), "replaced once: %v", errs)
+	errs = parallel(4, func(int) error { return s.DeleteAssertion(context.WithoutCancel(ctx), retired) })
+	require.Equal(t, 3, failures(errs), "deleted once: %v", errs)
+	require.Equal(t, map[string]vault.KeyState{
+		kek: vault.KeyActive, oldKEK: vault.KeyRetired, nextKEK: vault.KeyPending, pending: vault.KeyActive,
+	}, states())
+	all, err := s.Keys(ctx)
+	require.NoError(t, err)
+	for _, k := range all {
+		if k.ID == pending {
+			require.Equal(t, later, k.ActivatedAt)
+		}
+	}
+}
+
 func brokers(t *testing.T, b Backend) {
 	ctx := t.Context()
 	one, two := id(), id()

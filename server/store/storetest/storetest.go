@@ -58,6 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"connectors", connectors},
 		{"credentials", credentials},
 		{"keys", keys},
+		{"assertion keys", assertionKeys},
 		{"brokers", brokers},
 		{"feed", feed},
 		{"audit writes", auditWrites},

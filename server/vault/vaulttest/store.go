@@ -77,6 +77,44 @@ func (s *Store) Promote(_ context.Context, p vault.Purpose, id string, at time.T
 	return nil
 }
 
+// ReplaceAssertion activates the pending assertion key and deletes the active one.
+func (s *Store) ReplaceAssertion(_ context.Context, id string, at time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	next := slices.IndexFunc(s.rows, assertion(id, vault.KeyPending))
+	if next < 0 {
+		return fmt.Errorf("assertion key %s: %w", id, store.ErrConflict)
+	}
+	s.rows[next].ActivatedAt = at
+	s.rows = slices.DeleteFunc(s.rows, assertion("", vault.KeyActive))
+	s.rows[slices.IndexFunc(s.rows, assertion(id, vault.KeyPending))].State = vault.KeyActive
+	return nil
+}
+
+// DeleteAssertion deletes a retired assertion key.
+func (s *Store) DeleteAssertion(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	before := len(s.rows)
+	if s.rows = slices.DeleteFunc(s.rows, assertion(id, vault.KeyRetired)); len(s.rows) == before {
+		return fmt.Errorf("assertion key %s: %w", id, store.ErrConflict)
+	}
+	return nil
+}
+
+// assertion finds an assertion key in a state; an empty id means any.
+func assertion(id string, state vault.KeyState) func(vault.WrappedKey) bool {
+	return func(r vault.WrappedKey) bool {
+		return r.Purpose == vault.Assertion && r.State == state && (id == "" || r.ID == id)
+	}
+}
+
 // LiveBrokersWithout counts the brokers whose last Heartbeat did not name the key.
 func (s *Store) LiveBrokersWithout(_ context.Context, keyID string, _ time.Time) (int, error) {
 	s.mu.Lock()
