@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/onedoor/onedoor/server/config"
 )
@@ -33,6 +35,21 @@ func Dev(ctx context.Context, o DevOptions, out io.Writer, log *slog.Logger) err
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("dev: %w", err)
 	}
+	// Between choosing a free port and listening on it somebody else may take it.
+	for range portTries - 1 {
+		err := runDev(ctx, dir, o, out, log)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+		log.Warn("a port was taken meanwhile; choosing others", "error", err)
+	}
+	return runDev(ctx, dir, o, out, log)
+}
+
+// portTries is how often free ports are chosen.
+const portTries = 3
+
+func runDev(ctx context.Context, dir string, o DevOptions, out io.Writer, log *slog.Logger) error {
 	path := filepath.Join(dir, "onedoord.yaml")
 	if err := writeDevConfig(path, dir, o.Addresses); err != nil {
 		return fmt.Errorf("dev: %w", err)

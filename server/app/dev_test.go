@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/onedoor/onedoor/server/app"
+	"github.com/onedoor/onedoor/server/config"
 )
 
 // output is what Dev prints; ready is closed with its last line.
@@ -95,4 +97,28 @@ func TestDevSaysWhatIsWrong(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "onedoord.yaml"), []byte("mistake: 1\n"), 0o600))
 	err = app.Dev(t.Context(), app.DevOptions{Dir: dir}, &output{ready: make(chan struct{})}, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "mistake")
+}
+
+// TestTwoDevsAtOnce: each gets ports of its own, and a port that is asked for and taken
+// is an error that says so.
+func TestTwoDevsAtOnce(t *testing.T) {
+	one, err := os.MkdirTemp("", "od")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(one)) })
+	two, err := os.MkdirTemp("", "od")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(two)) })
+	run(t, one, func() {
+		text, err := os.ReadFile(filepath.Join(one, "onedoord.yaml"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(two, "onedoord.yaml"), []byte(strings.ReplaceAll(string(text), one, two)), 0o600))
+		run(t, two, func() {}) // its ports of before are taken now
+
+		taken, err := config.Load(filepath.Join(one, "onedoord.yaml"))
+		require.NoError(t, err)
+		err = app.Dev(t.Context(), app.DevOptions{Dir: two, Addresses: map[string]string{"grpc": taken.Listeners.GRPC.Address}},
+			&output{ready: make(chan struct{})}, slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, "listeners.grpc")
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+	})
 }

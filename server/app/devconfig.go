@@ -38,10 +38,22 @@ func writeDevConfig(path, dir string, overrides map[string]string) error {
 	}
 	c := devConfig(dir)
 	old := addressesOf(before)
+	var held []net.Listener // until all are chosen: no port twice
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
 	for name, address := range addressesOf(c) {
-		if *address, err = choosePort(overrides[name], old[name]); err != nil {
+		if *address = overrides[name]; *address != "" {
+			continue
+		}
+		l, err := freePort(*old[name])
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		held = append(held, l)
+		*address = l.Addr().String()
 	}
 	c.Assertions.Issuer = devIssuer(c.Listeners.Public.Address)
 	text, err := yaml.Marshal(c)
@@ -74,27 +86,14 @@ func addressesOf(c *config.Config) map[string]*string {
 	}
 }
 
-// choosePort takes what was asked for, else what was used before if it is free, else
-// a free port.
-func choosePort(asked string, before *string) (string, error) {
-	if asked != "" {
-		return asked, nil
-	}
-	wishes := []string{"127.0.0.1:0"}
-	if *before != "" {
-		wishes = []string{*before, "127.0.0.1:0"}
-	}
-	var last error
-	for _, wish := range wishes {
-		l, err := net.Listen("tcp", wish)
-		if err != nil {
-			last = err
-			continue
+// freePort takes the address that was used before, if it is free, else a free port.
+func freePort(before string) (net.Listener, error) {
+	if before != "" {
+		if l, err := net.Listen("tcp", before); err == nil {
+			return l, nil
 		}
-		address := l.Addr().String()
-		return address, l.Close()
 	}
-	return "", last
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 func devConfig(dir string) *config.Config {
