@@ -142,7 +142,7 @@ func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) 
 	if err != nil {
 		return nil, b.refuse(ctx, c, d, err)
 	}
-	return &sent{b: b, intent: intent, caller: c.Caller, bound: d.bound, records: d.records, began: b.o.Now(), stream: stream}, nil
+	return &sent{b: b, intent: intent, caller: c.Caller, bound: d.bound, records: d.records, stream: stream}, nil
 }
 
 // decide is steps a and b: what the call is, whether it is granted, and whether what

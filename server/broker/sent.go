@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/connector"
@@ -27,7 +26,6 @@ type sent struct {
 	caller  *task.Caller
 	bound   *connector.Bound
 	records []credential.Record
-	began   time.Time
 	stream  bool
 
 	asserted string // the jti of the assertion that went along
