@@ -287,6 +287,21 @@ func TestRunningCallsEndWithTheirTask(t *testing.T) {
 	}
 }
 
+// TestAnEndBeforeTheCallCanBeCut: the task ends after it was authenticated and before
+// the call is among those that are cut. It must not run on.
+func TestAnEndBeforeTheCallCanBeCut(t *testing.T) {
+	w := newWorld(t)
+	w.afterFirst = func() {
+		w.task.State = task.Revoked
+		w.chain.EndTask("default", w.task.ID) // finds nothing yet
+	}
+	err := w.call(t, w.sandbox(), invoke, func(context.Context) error {
+		require.Fail(t, "the handler was reached")
+		return nil
+	})
+	require.Equal(t, "TASK_ENDED", reasonOf(t, err))
+}
+
 // TestEveryServedMethodIsInTheTable: a service that is served and not in the table
 // could be called by nobody.
 func TestEveryServedMethodIsInTheTable(t *testing.T) {

@@ -28,6 +28,12 @@ func (c *Chain) cut(ctx context.Context, in *call, next func(context.Context) er
 	defer end.Stop()
 	c.running.add(in, cancel)
 	defer c.running.remove(in)
+	// Once more, now that it can be cut: an end that came between the first check and
+	// here has found nothing to cut. The answer goes to a call of its own, since others
+	// read this one from now on.
+	if err := c.authenticate(ctx, &call{rule: in.rule, request: in.request}); err != nil {
+		return err
+	}
 	err := next(ctx)
 	if err != nil && fault.Is(context.Cause(ctx), fault.TaskEnded) {
 		return context.Cause(ctx)

@@ -52,8 +52,10 @@ type world struct {
 	task  task.Task
 	// validated counts how often a request was validated.
 	validated int
-	invalid   error
-	spans     *tracetest.InMemoryExporter
+	// afterFirst changes the store as soon as the task was read.
+	afterFirst func()
+	invalid    error
+	spans      *tracetest.InMemoryExporter
 }
 
 func spiffe(path string) spiffeid.ID {
@@ -83,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	w.chain = api.NewChain(api.Options{
 		Authn: authn.New(authn.Options{
 			Tasks: w, Digester: w, Now: time.Now, WallNow: time.Now, Denied: denied,
-			Cache: lease.New[authn.Digest, *authn.Session](time.Millisecond, time.Now, 10),
+			Cache: lease.New[authn.Digest, *authn.Session](time.Nanosecond, time.Now, 10),
 		}),
 		Directory: directory, Trail: w.trail, Metrics: metrics,
 		Limits:   api.Limits{FailuresPerSecond: 0.001, FailureBurst: 3, CallsPerSecond: 0.001, CallBurst: 5, Concurrent: 2},
@@ -108,7 +110,11 @@ func (w *world) TaskByKey(_ context.Context, digests [][]byte) (authn.Found, err
 	if string(digests[0]) != w.key[:32] {
 		return authn.Found{}, store.ErrNotFound
 	}
-	return authn.Found{Task: w.task, KeyDigest: digests[0]}, nil
+	found := authn.Found{Task: w.task, KeyDigest: digests[0]}
+	if w.afterFirst != nil {
+		w.afterFirst()
+	}
+	return found, nil
 }
 
 // sandbox is the context of the right sandbox with the right key.

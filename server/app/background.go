@@ -92,7 +92,6 @@ func (a *App) changed(changes []store.Change, started time.Time) {
 		switch c.Kind {
 		case store.TaskChanged:
 			tasks[[2]string{c.Workspace, c.ID}] = true
-			a.chain.EndTask(c.Workspace, c.ID)
 		case store.CredentialChanged:
 			credentials[[2]string{c.Workspace, c.ID}] = true
 		case store.ConnectorChanged:
@@ -101,6 +100,10 @@ func (a *App) changed(changes []store.Change, started time.Time) {
 	}
 	if len(tasks) > 0 {
 		a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool { return tasks[[2]string{s.Task.Workspace, s.Task.ID}] })
+	}
+	// After they are forgotten: a call that is not running yet asks the store once more.
+	for t := range tasks {
+		a.chain.EndTask(t[0], t[1])
 	}
 	for c := range credentials {
 		a.credentials.Forget(c[0], c[1])
