@@ -17,7 +17,9 @@ build: ## Build bin/onedoord (the broker) and bin/onedoor (the CLI).
 	CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '-s -w' -o bin/ ./server/cmd/onedoord ./client/cmd/onedoor
 
 generate: ## Write the generated code anew from proto/.
+	scripts/venv.sh
 	$(BUF) generate
+	$(BUF) generate --template buf.gen.python.yaml
 
 lint: ## Everything that is checked without running the product.
 	scripts/lint.sh
@@ -34,7 +36,7 @@ bench: ## The micro-benchmarks.
 compare: build ## The broker beside what this machine reaches without it; ratios of one run.
 	$(GO) run ./tests/bench -onedoord bin/onedoord
 
-deps: ## Install what the tests run against: PostgreSQL, Python packages into .venv, jose into .node.
+deps: ## Install what the tests run against: PostgreSQL, squid, Chromium, a JDK, zsh, fish; packages in .venv, .mitmproxy, .node and .java.
 	scripts/deps.sh
 
 demo: ## From a fresh clone to a first credentialed call.
@@ -43,5 +45,5 @@ demo: ## From a fresh clone to a first credentialed call.
 run: ## Run a development broker on this machine.
 	scripts/run.sh
 
-clean: ## Remove what was built; .venv and Go's own cache stay.
+clean: ## Remove what was built; .venv, .mitmproxy, .node, .java and Go's own cache stay.
 	rm -rf bin .cache

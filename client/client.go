@@ -11,6 +11,9 @@
 //
 // A call that fails is tried again only where the broker's reason says that nothing
 // was sent, and never after OUTCOME_UNKNOWN or CONFLICT; see Invoke.
+//
+// SDKs and other HTTP clients call by Transport, an http.RoundTripper. Delegate mints a
+// task for a sub-agent. The package onedoortest runs a broker within a test.
 package client
 
 import (
@@ -86,6 +89,9 @@ func (c *Client) Credentials() onedoorv1.CredentialsClient {
 
 // Audit gives the typed stub with which operators read the trail.
 func (c *Client) Audit() onedoorv1.AuditClient { return onedoorv1.NewAuditClient(c.conn) }
+
+// Usage gives the typed stub with which operators sum what models were used for.
+func (c *Client) Usage() onedoorv1.UsageClient { return onedoorv1.NewUsageClient(c.conn) }
 
 // Keys gives the typed stub with which operators see and rotate the broker's keys.
 func (c *Client) Keys() onedoorv1.KeysClient { return onedoorv1.NewKeysClient(c.conn) }

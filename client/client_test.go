@@ -201,14 +201,14 @@ func TestWorkloadAPI(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(api.Close)
 		o := options(api.Addr)
-		o.StartupTimeout = 300 * time.Millisecond
+		o.StartupTimeout = 2 * time.Second
 		_, err = client.Dial(t.Context(), o)
 		require.ErrorIs(t, err, client.ErrNoIdentity)
 		require.ErrorContains(t, err, "issued none to this process")
 	})
 	t.Run("no socket", func(t *testing.T) {
 		o := options("unix://" + t.TempDir() + "/none.sock")
-		o.StartupTimeout = 300 * time.Millisecond
+		o.StartupTimeout = 2 * time.Second
 		_, err := client.Dial(t.Context(), o)
 		require.ErrorIs(t, err, client.ErrNoIdentity)
 		require.ErrorContains(t, err, "nobody listens there")

@@ -125,9 +125,14 @@ func (c *conn) judge(l *link, method string, left *atomic.Bool, err error) error
 	return e
 }
 
-// hasEffect reports whether method calls an upstream.
+// hasEffect reports whether method calls an upstream or mints a sub-agent's task.
 func hasEffect(method string) bool {
-	return method == onedoorv1.Broker_Invoke_FullMethodName || method == onedoorv1.Broker_InvokeStream_FullMethodName
+	switch method {
+	case onedoorv1.Broker_Invoke_FullMethodName, onedoorv1.Broker_InvokeStream_FullMethodName,
+		onedoorv1.Broker_Relay_FullMethodName, onedoorv1.Broker_DelegateTask_FullMethodName:
+		return true
+	}
+	return false
 }
 
 // acquire gives the connection that speaks for the present SVID, counted as in use.

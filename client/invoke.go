@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"google.golang.org/grpc/codes"
+
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 )
 
@@ -65,20 +67,30 @@ func newCall(opts []CallOption) call {
 	return o
 }
 
-// argumentsJSON gives arguments as JSON text. Whether they fit the tool is for the
-// broker to say.
-func argumentsJSON(arguments any) ([]byte, error) {
+// MaxArguments is the largest JSON text of arguments, in bytes, that a broker takes.
+const MaxArguments = 4 << 20
+
+// argumentsJSON gives arguments as JSON text. Whether they fit the tool is for the broker
+// to say; what is too large for any is refused here, since gRPC would cut it off halfway,
+// and it would look as if the call might have been made.
+func argumentsJSON(arguments any) (text []byte, err error) {
 	switch a := arguments.(type) {
 	case nil:
 		return nil, nil
 	case json.RawMessage:
-		return a, nil
+		text = a
 	case []byte:
-		return a, nil
+		text = a
+	default:
+		if text, err = json.Marshal(arguments); err != nil {
+			return nil, fmt.Errorf("arguments: %w", err)
+		}
 	}
-	text, err := json.Marshal(arguments)
-	if err != nil {
-		return nil, fmt.Errorf("arguments: %w", err)
+	if len(text) > MaxArguments {
+		return nil, &Error{
+			Reason: ArgumentInvalid, Metadata: map[string]string{"field": "arguments_json"}, code: codes.InvalidArgument,
+			Message: fmt.Sprintf("arguments_json: %d bytes of JSON, at most %d; nothing was sent", len(text), MaxArguments),
+		}
 	}
 	return text, nil
 }

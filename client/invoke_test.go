@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,26 @@ func TestInvoke(t *testing.T) {
 	require.ErrorContains(t, err, "arguments")
 }
 
+// What no broker takes is refused before it is sent: halfway it would look as if the call
+// might have been made.
+func TestTooManyArguments(t *testing.T) {
+	r := newRig(t, &brokertest.Broker{Answer: always(&onedoorv1.InvokeResponse{}, nil)})
+	text := json.RawMessage(`{"a":"` + strings.Repeat("x", client.MaxArguments-8) + `"}`)
+	require.Len(t, text, client.MaxArguments)
+	_, err := r.client.Invoke(t.Context(), "crm", "contacts.get", text)
+	require.NoError(t, err)
+	for name, ask := range map[string]func(any) error{
+		"whole":    func(a any) error { _, err := r.client.Invoke(t.Context(), "crm", "contacts.get", a); return err },
+		"streamed": func(a any) error { _, err := r.client.InvokeStream(t.Context(), "crm", "contacts.get", a); return err },
+		"explain":  func(a any) error { _, err := r.client.Explain(t.Context(), "crm", "contacts.get", a); return err },
+	} {
+		err := ask(json.RawMessage(`{"a":"` + strings.Repeat("x", client.MaxArguments-7) + `"}`))
+		require.ErrorIs(t, err, client.ArgumentInvalid, name)
+		require.ErrorContains(t, err, "nothing was sent", name)
+	}
+	require.Len(t, r.broker.Calls(), 1)
+}
+
 func TestLargeAnswer(t *testing.T) {
 	const size = 64 << 20
 	r := newRig(t, &brokertest.Broker{Answer: always(&onedoorv1.InvokeResponse{Body: make([]byte, size)}, nil)})
@@ -85,6 +106,7 @@ func TestRetries(t *testing.T) {
 		"conflict":                      {codes.Aborted, client.Conflict, false, once},
 		"upstream timeout":              {codes.DeadlineExceeded, client.UpstreamTimeout, false, once},
 		"response too large":            {codes.OutOfRange, client.ResponseTooLarge, false, once},
+		"answer dropped":                {codes.ResourceExhausted, client.AnswerDropped, false, once},
 		"grant missing":                 {codes.PermissionDenied, client.GrantMissing, false, once},
 		"internal":                      {codes.Internal, client.Internal, false, once},
 		"a reason of tomorrow":          {codes.Unavailable, "SOMETHING_ELSE", false, once},
@@ -188,7 +210,7 @@ func TestReasonsAreThoseOfTheProto(t *testing.T) {
 		client.ApprovalRequired, client.CallerNotAllowed, client.EgressDenied, client.ArgumentInvalid, client.ConnectorUnknown,
 		client.ToolUnknown, client.TaskUnknown, client.CredentialUnknown, client.CredentialMissing,
 		client.CredentialNeedsReconnect, client.ConnectorChanged, client.LimitReached, client.Conflict, client.RateLimited,
-		client.ResponseTooLarge, client.UpstreamTimeout, client.UpstreamUnavailable, client.StoreUnavailable,
+		client.ResponseTooLarge, client.AnswerDropped, client.UpstreamTimeout, client.UpstreamUnavailable, client.StoreUnavailable,
 		client.AuditUnavailable, client.IssuerUnavailable, client.OutcomeUnknown, client.Internal,
 	}
 	var theirs []client.Reason
@@ -307,12 +329,10 @@ func TestStreams(t *testing.T) {
 func TestStreamMayBeLeft(t *testing.T) {
 	ended := make(chan error, 1)
 	r := newRig(t, &brokertest.Broker{Stream: func(_ int, _ brokertest.Call, stream grpc.ServerStream) error {
-		if err := sendAll(stream, head(), data("a"), data("b")); err != nil {
-			return err
-		}
+		err := sendAll(stream, head(), data("a"), data("b")) // fails where the caller has left already
 		<-stream.Context().Done()
 		ended <- stream.Context().Err()
-		return nil
+		return err
 	}})
 	stream, err := r.client.InvokeStream(t.Context(), "crm", "contacts.export", nil)
 	require.NoError(t, err)

@@ -73,16 +73,9 @@ func (o *Options) check() (spiffeid.ID, error) {
 	if o.Addr == "" {
 		return spiffeid.ID{}, fmt.Errorf("%w: the broker's address (%s) is missing", ErrNotConfigured, EnvAddr)
 	}
-	if o.BrokerID == "" {
-		return spiffeid.ID{}, fmt.Errorf("%w: the broker's SPIFFE ID (%s) is missing; without it nobody can be told from the broker",
-			ErrNotConfigured, EnvBrokerID)
-	}
-	id, err := spiffeid.FromString(o.BrokerID)
+	id, err := parseBrokerID(o.BrokerID)
 	if err != nil {
-		return spiffeid.ID{}, fmt.Errorf("%w: the broker's SPIFFE ID (%s): %w", ErrNotConfigured, EnvBrokerID, err)
-	}
-	if id.Path() == "" {
-		return spiffeid.ID{}, fmt.Errorf("%w: the broker's SPIFFE ID (%s) names a trust domain, not a workload", ErrNotConfigured, EnvBrokerID)
+		return spiffeid.ID{}, err
 	}
 	if o.WorkloadSocket == "" && o.X509Source == nil {
 		return spiffeid.ID{}, fmt.Errorf("%w: the Workload API's address (%s) is missing", ErrNotConfigured, EnvWorkloadSocket)

@@ -26,6 +26,7 @@ const (
 type call struct {
 	key      string // the caller's own idempotency key
 	needsKey bool   // set one where the caller did not
+	minting  bool   // has an effect that no key protects
 }
 
 // CallOption changes one Invoke or InvokeStream.
@@ -53,17 +54,21 @@ const (
 // of the caller's own is the end of it. STORE_ and AUDIT_UNAVAILABLE mean that nothing
 // was sent, but the intent may have been committed and only the confirmation lost; a new
 // key keeps such a remnant from answering CONFLICT. A key of the caller's own is kept:
-// CONFLICT is then the worst that can come of it.
-func judgeRetry(reason Reason, ownKey bool) verdict {
-	switch reason {
-	case RateLimited:
+// CONFLICT is then the worst that can come of it. What is minted knows no key: there the
+// remnant would be a second task.
+func judgeRetry(reason Reason, o call) verdict {
+	ownKey := o.key != ""
+	switch {
+	case reason == RateLimited:
 		return sameKey
-	case StoreUnavailable, AuditUnavailable:
+	case o.minting:
+		return giveUp
+	case reason == StoreUnavailable || reason == AuditUnavailable:
 		if ownKey {
 			return sameKey
 		}
 		return newKey
-	case UpstreamUnavailable:
+	case reason == UpstreamUnavailable:
 		if ownKey {
 			return giveUp
 		}
@@ -88,7 +93,7 @@ func (c *Client) try(ctx context.Context, o call, attempt func(key string) error
 			return err
 		}
 		e.IdempotencyKey = key
-		next := judgeRetry(e.Reason, o.key != "")
+		next := judgeRetry(e.Reason, o)
 		if next == giveUp || n == maxTries || !c.pause(ctx, n, e.RetryAfter) {
 			return e
 		}

@@ -16,8 +16,14 @@ type Stream struct {
 	// Response is the head of the answer; its Body stays empty.
 	Response
 
-	inner  onedoorv1.Broker_InvokeStreamClient
-	cancel context.CancelFunc
+	inner    receiver
+	cancel   context.CancelFunc
+	received int64
+}
+
+// receiver gives the events of an answer, whichever RPC they come by.
+type receiver interface {
+	Recv() (*onedoorv1.InvokeStreamResponse, error)
 }
 
 // InvokeStream calls one tool and returns when the head of its answer has arrived. It
@@ -28,14 +34,20 @@ func (c *Client) InvokeStream(ctx context.Context, connector, tool string, argum
 	if err != nil {
 		return nil, err
 	}
-	var s *Stream
-	err = c.try(ctx, newCall(opts), func(key string) (err error) {
-		request := &onedoorv1.InvokeStreamRequest{
+	return c.stream(ctx, newCall(opts), func(ctx context.Context, key string) (receiver, error) {
+		return c.Broker().InvokeStream(ctx, &onedoorv1.InvokeStreamRequest{
 			Connector: connector, Tool: tool, ArgumentsJson: text, IdempotencyKey: key,
-		}
-		s, err = c.openStream(ctx, request)
+		})
+	})
+}
+
+// stream makes a call, as often as may be, until it has the head of an answer.
+func (c *Client) stream(ctx context.Context, o call, open func(ctx context.Context, key string) (receiver, error)) (*Stream, error) {
+	var s *Stream
+	err := c.try(ctx, o, func(key string) (err error) {
+		s, err = openStream(ctx, key, open)
 		if ReasonOf(err) == SVIDExpired {
-			s, err = c.openStream(ctx, request)
+			s, err = openStream(ctx, key, open)
 		}
 		return err
 	})
@@ -46,9 +58,9 @@ func (c *Client) InvokeStream(ctx context.Context, connector, tool string, argum
 }
 
 // openStream sends the request and reads the head.
-func (c *Client) openStream(ctx context.Context, request *onedoorv1.InvokeStreamRequest) (*Stream, error) {
+func openStream(ctx context.Context, key string, open func(ctx context.Context, key string) (receiver, error)) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	inner, err := c.Broker().InvokeStream(ctx, request)
+	inner, err := open(ctx, key)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -79,30 +91,36 @@ func (c *Client) openStream(ctx context.Context, request *onedoorv1.InvokeStream
 func (s *Stream) Data() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		defer s.Close()
-		var received int64
 		for {
-			event, err := s.inner.Recv()
-			if err != nil {
-				yield(nil, s.named(orCut(err)))
+			piece, err := s.next()
+			if errors.Is(err, io.EOF) {
 				return
 			}
-			if end := event.GetEnd(); end != nil {
-				if err := s.finish(end.GetBodyBytes() == received); err != nil {
-					yield(nil, s.named(err))
-				}
-				return
-			}
-			piece, ok := event.GetEvent().(*onedoorv1.InvokeStreamResponse_Data)
-			if !ok {
-				yield(nil, s.named(cut("it holds something other than data")))
-				return
-			}
-			received += int64(len(piece.Data))
-			if !yield(piece.Data, nil) {
+			if !yield(piece, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// next gives the next piece of the body, and io.EOF once the answer was whole.
+func (s *Stream) next() ([]byte, error) {
+	event, err := s.inner.Recv()
+	if err != nil {
+		return nil, s.named(orCut(err))
+	}
+	if end := event.GetEnd(); end != nil {
+		if err := s.finish(end.GetBodyBytes() == s.received); err != nil {
+			return nil, s.named(err)
+		}
+		return nil, io.EOF
+	}
+	piece, ok := event.GetEvent().(*onedoorv1.InvokeStreamResponse_Data)
+	if !ok {
+		return nil, s.named(cut("it holds something other than data"))
+	}
+	s.received += int64(len(piece.Data))
+	return piece.Data, nil
 }
 
 // finish waits for the RPC to end after the answer's own end, so that the broker is not

@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/stats"
@@ -38,23 +36,14 @@ func (d dialer) open(refused *atomic.Pointer[error]) (*grpc.ClientConn, error) {
 	)
 }
 
-// tlsConfig is mutual TLS 1.3 that accepts exactly the broker's ID.
+// tlsConfig is brokerTLS that tells refused who was turned away.
 func (d dialer) tlsConfig(refused *atomic.Pointer[error]) *tls.Config {
-	authorize := func(id spiffeid.ID, _ [][]*x509.Certificate) error {
-		if id != d.broker {
-			return fmt.Errorf("%s answered as %s, expected %s", d.addr, id, d.broker)
-		}
-		return nil
-	}
-	config := tlsconfig.MTLSClientConfig(d.source, d.source, authorize)
-	config.MinVersion = tls.VersionTLS13
-	// A resumed session would skip VerifyPeerCertificate, where all the checks are.
-	config.SessionTicketsDisabled, config.ClientSessionCache = true, nil
+	config := brokerTLS(d.addr, d.broker, d.source)
 	verify := config.VerifyPeerCertificate
+	//nolint:gosec // brokerTLS resumes no session
 	config.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
 		err := verify(raw, chains)
 		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrBrokerUntrusted, err)
 			refused.Store(&err)
 			return err
 		}

@@ -69,8 +69,9 @@ export PATH=$PWD/bin:$PATH
 
 title "Start a broker with everything in one folder"
 say "\$ onedoord dev --dir $dir" \
-  "SQLite, a SPIFFE authority, three upstreams over TLS that demand credentials," \
-  "their connectors, and those credentials, sealed in the broker's store."
+  "SQLite, a SPIFFE authority, upstreams over TLS that demand credentials (a CRM with" \
+  "an OAuth provider of its own, a model, a payroll), their connectors, and those" \
+  "credentials, sealed in the broker's store."
 exec {lines}< <(exec onedoord dev --dir "$dir" 2>"$work/log")
 broker=$!
 ready=
@@ -90,9 +91,10 @@ declare -A sockets=(
 )
 key=
 
-title "1. The orchestrator mints a task: one agent, one user, one sandbox, two grants"
+title "1. The orchestrator mints a task: one agent, one user, one sandbox, three grants"
 as orchestrator onedoor task create --agent mailer --user alice --sandbox "$ONEDOOR_SANDBOX_ID" --ttl 15m \
-  --grant 'crm: contacts.get READ contact:42' --grant 'model: chat.completions READ model:demo calls=1'
+  --grant 'crm: contacts.get READ contact:42' --grant 'model: chat.completions READ model:demo calls=1' \
+  --grant 'payroll: payslip.get READ payslip:alice'
 must 0 'ONEDOOR_TASK_KEY=od1t_'
 key=${out##*ONEDOOR_TASK_KEY=}
 task=$(sed -n 's/^TASK *//p' "$work/out")
@@ -101,23 +103,28 @@ title "2. The sandbox holds its SVID and that key, and nothing else"
 as sandbox onedoor tools
 must 0 contacts.get
 
-title "3. It reads a contact from an API that demands alice's token, without having it"
+title "3. One door, three identities, and the sandbox has none of them"
+say "The CRM demands alice's own OAuth token. It lives for a minute; the broker refreshes it, once."
 as sandbox onedoor invoke crm contacts.get --arg id=42
 must 0 '"id":42'
+say "The model API demands the company's key. The answer streams as it comes."
+as sandbox onedoor invoke --stream model chat.completions --json \
+  '{"model":"demo","stream":true,"messages":[{"role":"user","content":"Who am I?"}]}'
+must 0 'data: [DONE]'
+say "Payroll demands a service key, and a signed assertion of who asks, for this one request."
+as sandbox onedoor invoke payroll payslip.get --arg user=alice
+must 0 '"asked_for"'
 
 title "4. What was not granted is refused, and nothing is sent"
 as sandbox onedoor invoke crm contacts.get --arg id=43
 must 3 RESOURCE_NOT_GRANTED
 as sandbox onedoor invoke crm contacts.delete --arg id=42
 must 3 GRANT_MISSING
-as sandbox onedoor invoke payroll payslip.get --arg user=alice
-must 3 GRANT_MISSING
+as sandbox onedoor invoke payroll payslip.get --arg user=bob
+must 3 RESOURCE_NOT_GRANTED
 
 title "5. A limit is a limit: one question to the model was granted"
-ask='{"model":"demo","messages":[{"role":"user","content":"Who am I?"}]}'
-as sandbox onedoor invoke model chat.completions --json "$ask"
-must 0 '"choices"'
-as sandbox onedoor invoke model chat.completions --json "$ask"
+as sandbox onedoor invoke model chat.completions --json '{"model":"demo","messages":[{"role":"user","content":"And now?"}]}'
 must 5 LIMIT_REACHED
 
 title "6. A stolen key is worthless: another sandbox, with an SVID of its own, presents it"
@@ -130,14 +137,17 @@ must 0 "$task"
 as sandbox onedoor invoke crm contacts.get --arg id=42
 must 3 TASK_ENDED
 
-title "8. All of it is in the audit trail, the theft by its name"
+title "8. All of it is in the audit trail, the theft by its name, and the tokens in a ledger"
 as operator onedoor audit list --task "$task"
 for text in INTENT OUTCOME RESOURCE_NOT_GRANTED GRANT_MISSING LIMIT_REACHED KEY_THEFT TASK_ENDED; do
   must 0 "$text"
 done
 
+as operator onedoor usage --by user,agent,model
+must 0 demo
+
 title "9. The secret never left the broker"
-secret=$dir/demo/crm-alice
+secret=$dir/demo/accounts # with this begins each token of the CRM's provider
 hex=$(od -An -v -tx1 "$secret" | tr -d ' \n')
 # Base64 without its last group, which depends on what stands behind the secret.
 base64=$(base64 -w0 "$secret" | sed 's/....$//')
@@ -150,7 +160,7 @@ hits() {
 [ "$(hits "$dir/demo")" = "$secret" ] || fail "the search does not find the secret where it is"
 found=$(hits "$got" "$work/log" "$dir"/onedoor.db*)
 [ -z "$found" ] || fail "the CRM's token stands in: $found"
-say "Alice's CRM token was looked for (as it is, in hex, in base64) in all $(wc -c <"$got" | tr -d ' ') bytes" \
+say "Alice's CRM tokens were looked for (as they are, in hex, in base64) in all $(wc -c <"$got" | tr -d ' ') bytes" \
   "that the sandboxes got to see, in the broker's log, and in its database: no hit."
 
 title "Done. \`make run\` keeps such a broker running for you to try."

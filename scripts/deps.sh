@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests run against, where it is missing: PostgreSQL from Debian (the
 # tests start a private cluster themselves), the Python packages of
-# tests/requirements.txt in .venv, and in .node a package for Node (20 or newer). Set
-# ONEDOOR_NO_POSTGRES=1 to go without PostgreSQL.
+# tests/requirements.txt in .venv, mitmproxy in .mitmproxy, those of tests/packages.txt for
+# Node (20 or newer) in .node, those of tests/jars.txt for Java (17 or newer) in .java,
+# Chromium, squid, and the shells that complete our commands. Set ONEDOOR_NO_POSTGRES=1 to go without PostgreSQL.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,17 +28,50 @@ fi
 # The README's commands are run as they stand there.
 command -v curl >/dev/null || install curl
 
+# The shells whose completion is tried in them.
+shells=()
+for shell in zsh fish; do
+  command -v "$shell" >/dev/null || shells+=("$shell")
+done
+[ "${#shells[@]}" = 0 ] || install "${shells[@]}"
+
+scripts/venv.sh
+
 # The stamp is the list that was installed: a changed list installs anew.
-if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
-  python3 -m venv .venv 2>/dev/null || { install python3-venv; python3 -m venv .venv; }
-  .venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-  cp tests/requirements.txt .venv/requirements.txt
+# mitmproxy pins older versions of what stands in tests/requirements.txt, so it lives apart.
+if ! cmp -s tests/mitmproxy.txt .mitmproxy/mitmproxy.txt; then
+  python3 -m venv .mitmproxy
+  .mitmproxy/bin/pip install --quiet --disable-pip-version-check -r tests/mitmproxy.txt
+  cp tests/mitmproxy.txt .mitmproxy/mitmproxy.txt
 fi
 
-# One package without dependencies: pinned here, as a lock file would name a registry.
-jose=6.2.18
-if [ "$(cat .node/jose 2>/dev/null)" != "$jose" ]; then
+# The build that speaks TLS to its clients. The tests start their own: the one that Debian
+# would run from now on is told not to.
+if [ ! -x /usr/sbin/squid ] && ! command -v squid >/dev/null; then
+  install squid-openssl
+  if [ -d /run/systemd/system ]; then
+    if [ "$(id -u)" = 0 ]; then systemctl disable --now squid; else sudo systemctl disable --now squid; fi
+  fi
+fi
+
+# The browser in which accounts are connected, as a person would.
+command -v chromium >/dev/null || install chromium
+
+# Pinned in tests/packages.txt, as a lock file would name a registry.
+if ! cmp -s tests/packages.txt .node/packages.txt; then
   command -v npm >/dev/null || install npm
-  npm install --silent --prefix .node --no-save --no-package-lock --no-audit --no-fund "jose@$jose"
-  echo "$jose" >.node/jose
+  xargs npm install --silent --prefix .node --no-save --no-package-lock --no-audit --no-fund <tests/packages.txt
+  cp tests/packages.txt .node/packages.txt
+fi
+
+# Each is copied alone: none of them needs another.
+if ! cmp -s tests/jars.txt .java/jars.txt; then
+  command -v javac >/dev/null || install default-jdk-headless
+  command -v mvn >/dev/null || install maven
+  rm -rf .java
+  while read -r jar; do
+    mvn --batch-mode --quiet org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+      -Dartifact="$jar" -DoutputDirectory=.java </dev/null
+  done <tests/jars.txt
+  cp tests/jars.txt .java/jars.txt
 fi

@@ -33,8 +33,9 @@ generated() {
   local dir status=0
   dir=$(mktemp -d)
   "${buf[@]}" generate -o "$dir" || status=1
-  for part in proto server/rest/gateway server/rest/openapi; do
-    diff -r --brief --exclude='*.proto' --exclude=overlay.json "$dir/$part" "$part" || status=1
+  "${buf[@]}" generate --template buf.gen.python.yaml -o "$dir" || status=1
+  for part in proto server/rest/gateway server/rest/openapi sdk-python/src/onedoor/v1; do
+    diff -r --brief --exclude='*.proto' --exclude=overlay.json --exclude=__pycache__ "$dir/$part" "$part" || status=1
   done
   rm -rf "$dir"
   [ "$status" = 0 ] || echo "run 'make generate' and commit what it changes"
@@ -47,6 +48,9 @@ formatted() {
   [ -z "$files" ] || { echo "run gofmt -w on:"; echo "$files"; return 1; }
 }
 
+# Generates the SDK's messages, and checks it.
+scripts/venv.sh || failed+=("the virtual environment")
+
 check "buf lint" "${buf[@]}" lint
 check "buf format" "${buf[@]}" format proto -d --exit-code
 check "buf breaking" breaking
@@ -56,6 +60,9 @@ check "go vet" go vet ./...
 check "go vet, every KMS" go vet -tags kms_all ./server/vault/... ./tests/kms/...
 check "golangci-lint" "${golangci[@]}" run
 check "go mod tidy" go mod tidy -diff
+check "ruff" .venv/bin/ruff check --no-cache --quiet sdk-python
+check "ruff format" .venv/bin/ruff format --no-cache --check --quiet sdk-python
+check "mypy" .venv/bin/mypy --cache-dir .cache/mypy --config-file sdk-python/pyproject.toml sdk-python/src
 check "rules of the house" go test -count=1 ./tests/arch
 
 if [ "${#failed[@]}" -gt 0 ]; then

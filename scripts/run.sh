@@ -44,7 +44,7 @@ Paste into another terminal:
 
   # The orchestrator mints a task for sandbox one, and the sandbox gets its key.
   export ONEDOOR_TASK_KEY=\$(SPIFFE_ENDPOINT_SOCKET=\$ONEDOOR_ORCHESTRATOR_SOCKET onedoor -o json task create \\
-    --agent me --user alice --sandbox "\$ONEDOOR_SANDBOX_ID" --ttl 1h \\
+    --agent me --user alice --sandbox "\$ONEDOOR_SANDBOX_ID" --delegate "\$ONEDOOR_SANDBOX2_ID" --ttl 1h \\
     --grant 'crm: contacts.get,contacts.update WRITE contact:*' \\
     --grant 'model: chat.completions READ model:*' | sed -n 's/^  "taskKey": "\(.*\)",\$/\1/p')
 
@@ -56,6 +56,9 @@ Paste into another terminal:
   onedoor invoke crm contacts.delete --arg id=42    # refused
   onedoor invoke --stream model chat.completions \\
     --json '{"model":"demo","stream":true,"messages":[{"role":"user","content":"Hello"}]}'
+
+  # bob connects an account of his own: open the link in a browser on this machine.
+  SPIFFE_ENDPOINT_SOCKET=\$ONEDOOR_OPERATOR_SOCKET onedoor credential connect crm --user bob
 
   # The operator reads the audit trail.
   SPIFFE_ENDPOINT_SOCKET=\$ONEDOOR_OPERATOR_SOCKET onedoor audit list --limit 10

@@ -34,7 +34,8 @@ const (
 	IssuerWrong Reason = "ISSUER_WRONG"
 	// AudienceWrong says that aud is not this service alone.
 	AudienceWrong Reason = "AUDIENCE_WRONG"
-	// ClaimMissing says that a claim which brokers always set is not there.
+	// ClaimMissing says that a claim which brokers always set is not there, or cnf where
+	// Options.RequireConfirmation asks for it.
 	ClaimMissing Reason = "CLAIM_MISSING"
 	// Expired says that exp has passed.
 	Expired Reason = "EXPIRED"

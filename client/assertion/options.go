@@ -86,6 +86,11 @@ type Options struct {
 	// by itself, as go-spiffe's tlsconfig does. Without it only a certificate that
 	// crypto/tls verified (tls.RequireAndVerifyClientCert) is believed.
 	PeerVerified bool
+	// RequireConfirmation refuses an assertion that is bound to no certificate by cnf. Set
+	// it where the connector shows a client certificate (tls.client, or a certificate among
+	// its credentials): the assertion is then of no use over anybody else's connection. Not
+	// for TxnToken, which is handed on over other connections, nor with TLSElsewhere.
+	RequireConfirmation bool
 	// TLSElsewhere says that a proxy in front ends TLS and authenticates the broker. An
 	// assertion bound to a certificate by cnf is then accepted without seeing it;
 	// otherwise it is refused. Not together with BrokerID.
@@ -150,6 +155,8 @@ func (o *Options) check() error {
 	must(o.MaxBody > 0, "MaxBody %d: not positive", o.MaxBody)
 	must(o.BrokerID == "" || strings.HasPrefix(o.BrokerID, "spiffe://"), "BrokerID %q: not a SPIFFE ID", o.BrokerID)
 	must(o.BrokerID == "" || !o.TLSElsewhere, "BrokerID cannot be seen where TLS ends elsewhere")
+	must(!o.RequireConfirmation || !o.TLSElsewhere, "RequireConfirmation: the certificate cannot be seen where TLS ends elsewhere")
+	must(!o.RequireConfirmation || o.Profile != TxnToken, "RequireConfirmation: a Transaction Token is bound to no certificate")
 	if o.Origin != "" {
 		_, err := canonical(o.Origin)
 		must(err == nil, "Origin %q: %w", o.Origin, err)

@@ -13,6 +13,9 @@ func (o *Options) checkPeer(c *Claims, state *tls.ConnectionState) error {
 	if o.BrokerID != "" && (peer == nil || len(peer.URIs) != 1 || peer.URIs[0].String() != o.BrokerID) {
 		return refuse(PeerWrong, "the TLS peer is not "+o.BrokerID)
 	}
+	if c.Confirmation == nil && o.RequireConfirmation {
+		return refuse(ClaimMissing, "cnf is required")
+	}
 	if c.Confirmation == nil || o.TLSElsewhere {
 		return nil
 	}

@@ -54,6 +54,8 @@ func TestOptions(t *testing.T) {
 		"negative interval": {func(o *assertion.Options) { o.RefreshInterval = -1 }, "RefreshInterval"},
 		"negative body":     {func(o *assertion.Options) { o.MaxBody = -1 }, "MaxBody"},
 		"no SPIFFE ID":      {func(o *assertion.Options) { o.BrokerID = "broker" }, "BrokerID"},
+		"unseen peer":       {func(o *assertion.Options) { o.RequireConfirmation, o.TLSElsewhere = true, true }, "RequireConfirmation"},
+		"bound for all":     {func(o *assertion.Options) { o.RequireConfirmation, o.Profile = true, assertion.TxnToken }, "RequireConfirmation"},
 		"unseen broker":     {func(o *assertion.Options) { o.BrokerID, o.TLSElsewhere = "spiffe://a/b", true }, "BrokerID"},
 		"origin":            {func(o *assertion.Options) { o.Origin = "payroll.internal" }, "Origin"},
 	} {
@@ -153,6 +155,7 @@ func TestPeers(t *testing.T) {
 	proved := shown(cert)
 	proved.VerifiedChains = [][]*x509.Certificate{{cert}}
 	fromBroker := func(o *assertion.Options) { o.BrokerID = id.String() }
+	confirmed := func(o *assertion.Options) { o.RequireConfirmation = true }
 
 	for _, c := range []struct {
 		name   string
@@ -168,6 +171,11 @@ func TestPeers(t *testing.T) {
 		{"two IDs", func(o *assertion.Options) { fromBroker(o); o.PeerVerified = true }, false, shown(double), assertion.PeerWrong},
 		{"no TLS", fromBroker, false, nil, assertion.PeerWrong},
 		{"bound, no TLS", nil, true, nil, assertion.PeerWrong},
+		{"bound as required", confirmed, true, proved, ""},
+		{"bound as required, shown and not proved", confirmed, true, shown(cert), assertion.PeerWrong},
+		{"bound as required, no TLS", confirmed, true, nil, assertion.PeerWrong},
+		{"not bound", confirmed, false, proved, assertion.ClaimMissing},
+		{"not bound, no TLS", confirmed, false, nil, assertion.ClaimMissing},
 		{"bound, TLS ends elsewhere", func(o *assertion.Options) { o.TLSElsewhere = true }, true, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,9 +4,12 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/broker"
+	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/mint"
 )
 
 type brokerServer struct {
@@ -52,6 +55,40 @@ func (b *brokerServer) InvokeStream(in *onedoorv1.InvokeStreamRequest, out grpc.
 	})
 }
 
+func (b *brokerServer) Relay(in *onedoorv1.RelayRequest, out grpc.ServerStreamingServer[onedoorv1.RelayResponse]) error {
+	c := callOf(out.Context())
+	n, err := b.s.Broker.InvokeStream(out.Context(), broker.Call{
+		InvocationID: c.id, Caller: c.caller, Grants: c.grants, Connector: in.GetConnector(), IdempotencyKey: in.GetIdempotencyKey(),
+		Request: &connector.Request{
+			Method: in.GetMethod(), Path: in.GetPath(), Query: in.GetQuery(), ContentType: in.GetContentType(), Body: in.GetBody(),
+		},
+	}, &relaySink{out: out, id: c.id})
+	if err != nil {
+		return err
+	}
+	return out.Send(&onedoorv1.RelayResponse{Event: &onedoorv1.RelayResponse_End{End: &onedoorv1.InvokeStreamEnd{BodyBytes: n}}})
+}
+
+// relaySink relays the answer to a request in the provider's own form.
+type relaySink struct {
+	out grpc.ServerStreamingServer[onedoorv1.RelayResponse]
+	id  string
+}
+
+func (s *relaySink) Head(status int, headers map[string]string, contentType string) error {
+	return s.out.Send(&onedoorv1.RelayResponse{Event: &onedoorv1.RelayResponse_Head{Head: headOf(s.id, status, headers, contentType)}})
+}
+
+func (s *relaySink) Data(piece []byte) error {
+	return s.out.Send(&onedoorv1.RelayResponse{Event: &onedoorv1.RelayResponse_Data{Data: piece}})
+}
+
+func headOf(id string, status int, headers map[string]string, contentType string) *onedoorv1.InvokeStreamHead {
+	return &onedoorv1.InvokeStreamHead{
+		InvocationId: id, Status: int32(status), Headers: headers, ContentType: contentType, //nolint:gosec // three digits
+	}
+}
+
 // sink relays a streamed answer as events.
 type sink struct {
 	out grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]
@@ -59,9 +96,7 @@ type sink struct {
 }
 
 func (s *sink) Head(status int, headers map[string]string, contentType string) error {
-	return s.out.Send(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Head{Head: &onedoorv1.InvokeStreamHead{
-		InvocationId: s.id, Status: int32(status), Headers: headers, ContentType: contentType, //nolint:gosec // three digits
-	}}})
+	return s.out.Send(&onedoorv1.InvokeStreamResponse{Event: &onedoorv1.InvokeStreamResponse_Head{Head: headOf(s.id, status, headers, contentType)}})
 }
 
 func (s *sink) Data(piece []byte) error {
@@ -87,6 +122,25 @@ func (b *brokerServer) Explain(ctx context.Context, in *onedoorv1.ExplainRequest
 		return nil, err
 	}
 	return explanationMessage(x), nil
+}
+
+// DelegateTask is recorded by the chain, before and after.
+func (b *brokerServer) DelegateTask(ctx context.Context, in *onedoorv1.DelegateTaskRequest) (*onedoorv1.DelegateTaskResponse, error) {
+	c := callOf(ctx)
+	made, err := b.s.Mint.Delegate(ctx, &c.caller.Task, c.grants.Grants(), mint.DelegateRequest{
+		Agent: in.GetAgent(), Sandbox: in.GetSandbox(), Grants: in.GetGrants(), TTL: in.GetTtl().AsDuration(), Delegates: in.GetDelegates(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &made.Task
+	c.result = actDetail{
+		TaskID: t.ID, UserID: t.User.ID, UserIssuer: t.User.Issuer, User: t.User.Subject, KeyID: t.KeyID, ParentID: t.ParentID, RootID: t.RootID,
+	}
+	return &onedoorv1.DelegateTaskResponse{
+		TaskKey: made.Key.Reveal(), TaskId: t.ID, KeyId: t.KeyID, ExpiresAt: timestamppb.New(t.ExpiresAt),
+		Task: taskMessage(*t, made.Grants, b.s.Now()),
+	}, nil
 }
 
 func (b *brokerServer) GetTask(ctx context.Context, _ *onedoorv1.GetTaskRequest) (*onedoorv1.GetTaskResponse, error) {

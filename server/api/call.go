@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/authn"
 	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/limit"
 	"github.com/onedoor/onedoor/server/task"
 )
 
@@ -20,10 +21,15 @@ type call struct {
 	rule      rule
 	limitedAs string // under which name failed authentications are counted
 	peer      authn.Peer
-	session   *authn.Session // what the key said, also where it was refused
-	caller    *task.Caller   // for sandboxes
-	grants    *grant.Set     // for sandboxes
-	who       authn.Identity // for roles
+	// workloadKnown: peer and workloadErr are what Workload gave already.
+	workloadKnown bool
+	workloadErr   error
+	session       *authn.Session // what the key said, also where it was refused
+	caller        *task.Caller   // for sandboxes
+	grants        *grant.Set     // for sandboxes
+	who           authn.Identity // for roles
+
+	hold *limit.Hold // what it holds in memory
 
 	// result is what an administrative act came to, for its outcome's row.
 	result actDetail
@@ -38,6 +44,10 @@ type actDetail struct {
 	UserID     string `json:"user_id"`
 	UserIssuer string `json:"user_issuer"` // who vouches for the user
 	User       string `json:"user"`
+	// Of a delegated task.
+	KeyID    string `json:"key_id,omitempty"`
+	ParentID string `json:"parent_id,omitempty"`
+	RootID   string `json:"root_id,omitempty"`
 }
 
 // text is JSON, empty for the zero value.
@@ -45,7 +55,7 @@ func (d actDetail) text() string {
 	if d == (actDetail{}) {
 		return ""
 	}
-	text, _ := json.Marshal(d) // four strings always encode
+	text, _ := json.Marshal(d) // strings always encode
 	return string(text)
 }
 

@@ -40,17 +40,16 @@ type Trail interface {
 
 // Chain runs every RPC, unary or streaming, through the same steps.
 type Chain struct {
-	o      Options
-	table  map[string]rule
-	steps  []step
-	limits *limiter
+	o     Options
+	table map[string]rule
+	steps []step
 	// running are the sandboxes' calls, to be cut with their tasks.
 	running running
 }
 
 // NewChain makes the chain. The order of its steps is here, and only here.
 func NewChain(o Options) *Chain {
-	c := &Chain{o: o, table: table(), limits: newLimiter(o.Limits), running: running{calls: map[*call]context.CancelCauseFunc{}}}
+	c := &Chain{o: o, table: table(), running: running{calls: map[*call]cuttable{}}}
 	c.steps = []step{
 		c.recovered,   // a panic is an internal error, not the end of the process
 		c.traced,      // one span around all of it
@@ -61,7 +60,8 @@ func NewChain(o Options) *Chain {
 		c.admitted,    // the table: an RPC that is not in it is refused
 		c.peerLimited, // before authentication: guessing keys is slow
 		c.authenticated,
-		c.rateLimited, // after it: a task's own share
+		c.rateLimited, // after it: what a task, a user, a workspace may do, and who is next
+		c.accounted,   // what it holds in memory
 		c.cut,         // a call ends with its task
 		c.validated,   // last of the checks: strangers learn nothing of the schema
 		c.recorded,    // administrative acts, before they take effect
@@ -135,9 +135,12 @@ func (s *checkedStream) RecvMsg(m any) error {
 		return err
 	}
 	s.call.request = m
-	if err := s.chain.valid(m); err != nil {
-		s.call.entered = false
-		return err
+	err := s.call.holdRequest(m)
+	if err == nil {
+		err = s.chain.valid(m)
 	}
-	return nil
+	if err != nil {
+		s.call.entered = false
+	}
+	return err
 }

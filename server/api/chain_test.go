@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -266,7 +267,6 @@ func TestATaskHasItsShare(t *testing.T) {
 func TestRunningCallsEndWithTheirTask(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"task":     func(w *world) { w.chain.EndTask("default", w.task.ID) },
-		"tree":     func(w *world) { w.chain.EndTree("default", "root") },
 		"workload": func(w *world) { w.chain.EndWorkload(spiffe("/sandbox/one")) },
 		"time":     func(*world) {},
 	} {
@@ -300,6 +300,39 @@ func TestAnEndBeforeTheCallCanBeCut(t *testing.T) {
 		return nil
 	})
 	require.Equal(t, "TASK_ENDED", reasonOf(t, err))
+}
+
+// TestLongCallsAreLookedAtAgain: the broker hears nothing of what happens to the task.
+func TestLongCallsAreLookedAtAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*world)
+		reason string
+	}{
+		{"revoked", func(w *world) { w.task.State = task.Revoked }, "TASK_ENDED"},
+		{"gone", func(w *world) { w.key = strings.Repeat("x", len(w.key)) }, "TASK_KEY_INVALID"},
+		{"a store that fails", func(w *world) { w.down = errors.New("down") }, "OUTCOME_UNKNOWN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				go w.chain.Recheck(t.Context())
+				err := w.call(t, w.sandbox(), invoke, func(ctx context.Context) error {
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					require.NoError(t, ctx.Err(), "nothing had happened")
+					w.mu.Lock()
+					c.change(w)
+					w.mu.Unlock()
+					changed := time.Now()
+					<-ctx.Done()
+					require.LessOrEqual(t, time.Since(changed), 250*time.Millisecond)
+					return ctx.Err()
+				})
+				require.Equal(t, c.reason, reasonOf(t, err))
+			})
+		})
+	}
 }
 
 // TestEveryServedMethodIsInTheTable: a service that is served and not in the table

@@ -5,11 +5,14 @@ import (
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/connector/openapi"
 )
 
 type connectorsServer struct {
 	onedoorv1.UnimplementedConnectorsServer
 	s Services
+	// imports lets one import run at a time: a large document takes a few hundred MiB.
+	imports chan struct{}
 }
 
 func (c *connectorsServer) Apply(ctx context.Context, in *onedoorv1.ConnectorsApplyRequest) (*onedoorv1.ConnectorsApplyResponse, error) {
@@ -23,6 +26,44 @@ func (c *connectorsServer) Apply(ctx context.Context, in *onedoorv1.ConnectorsAp
 		return nil, err
 	}
 	return &onedoorv1.ConnectorsApplyResponse{Connector: message, Changed: changed}, nil
+}
+
+func (c *connectorsServer) Import(ctx context.Context, in *onedoorv1.ConnectorsImportRequest) (*onedoorv1.ConnectorsImportResponse, error) {
+	select {
+	case c.imports <- struct{}{}:
+		defer func() { <-c.imports }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	r, err := openapi.Import(ctx, in.GetDocument(), openapi.Options{
+		Name: in.GetName(), Origin: in.GetOrigin(), Include: in.GetInclude(), Exclude: in.GetExclude(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &onedoorv1.ConnectorsImportResponse{
+		Manifest:   r.Manifest,
+		Operations: int32(r.Operations), //nolint:gosec // the importer bounds them
+		Tools:      int32(r.Tools),      //nolint:gosec // at most as many
+	}
+	for _, f := range r.Findings {
+		out.Findings = append(out.Findings, &onedoorv1.ImportFinding{
+			Kind: findingKind(f.Kind), Where: f.Where, What: f.What, Why: f.Why,
+		})
+	}
+	return out, nil
+}
+
+func findingKind(k openapi.Kind) onedoorv1.ImportFinding_Kind {
+	switch k {
+	case openapi.NotMapped:
+		return onedoorv1.ImportFinding_KIND_NOT_MAPPED
+	case openapi.Changed:
+		return onedoorv1.ImportFinding_KIND_CHANGED
+	case openapi.Review:
+		return onedoorv1.ImportFinding_KIND_REVIEW
+	}
+	return onedoorv1.ImportFinding_KIND_UNSPECIFIED
 }
 
 func (c *connectorsServer) Get(ctx context.Context, in *onedoorv1.ConnectorsGetRequest) (*onedoorv1.ConnectorsGetResponse, error) {

@@ -34,6 +34,7 @@ func taskMessage(t task.Task, grants []grant.Grant, now time.Time) *onedoorv1.Ta
 		Sandbox: t.Sandbox.String(), State: onedoorv1.TaskState(onedoorv1.TaskState_value["TASK_STATE_"+string(t.StateAt(now))]),
 		CreatedAt: timestamp(t.CreatedAt), ExpiresAt: timestamp(t.ExpiresAt), EndedAt: timestamp(t.EndedAt),
 		CreatedBy: t.CreatedBy, KeyId: t.KeyID, ParentId: t.ParentID, RootId: t.RootID, Delegates: t.Delegates,
+		Depth: int32(t.Depth), //nolint:gosec // the configuration bounds it
 	}
 	for _, g := range grants {
 		m.Grants = append(m.Grants, grantMessage(g))
@@ -92,11 +93,15 @@ func revisionMessage(r connector.Revision, c *connector.Connector) *onedoorv1.Co
 }
 
 func credentialMessage(r credential.Record) *onedoorv1.Credential {
-	return &onedoorv1.Credential{
+	m := &onedoorv1.Credential{
 		Id: r.ID, Connector: r.Connector, Slot: r.Slot, UserId: r.UserID, UserSubject: r.UserSubject, Kind: r.Kind,
 		Version: r.Version, CreatedAt: timestamp(r.CreatedAt), CreatedBy: r.CreatedBy, Origins: r.Origins,
-		UserIssuer: r.UserIssuer,
+		UserIssuer: r.UserIssuer, State: onedoorv1.CredentialState_CREDENTIAL_STATE_CONNECTED,
 	}
+	if r.Dead {
+		m.State, m.StateReason = onedoorv1.CredentialState_CREDENTIAL_STATE_NEEDS_RECONNECT, r.Reason
+	}
+	return m
 }
 
 func keyMessage(k vault.WrappedKey) *onedoorv1.Key {

@@ -2,150 +2,117 @@ package api
 
 import (
 	"context"
-	"net"
-	"sync"
-	"time"
+	"errors"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/limit"
 )
 
-// Limits bound how often somebody may call. All must be positive.
+// Limits keep the API for everybody; all are needed.
 type Limits struct {
-	// FailuresPerSecond and FailureBurst bound failed authentications a peer.
-	FailuresPerSecond float64
-	FailureBurst      int
-	// CallsPerSecond and CallBurst bound the calls of one task.
-	CallsPerSecond float64
-	CallBurst      int
-	// Concurrent bounds the calls of one task that run at once.
-	Concurrent int
+	// Failures are the failed authentications by peer.
+	Failures *limit.Failures
+	// Gate lets the calls in: by task, user, workspace and broker, or by workload.
+	Gate *limit.Gate
+	// Budget bounds what requests and answers take of the memory.
+	Budget *limit.Budget
 }
 
-// maxTracked bounds how many peers and tasks are remembered; the oldest half of them
-// goes when it is reached, which forgives them at most one burst.
-const maxTracked = 100_000
-
-type limiter struct {
-	limits Limits
-	mu     sync.Mutex
-	peers  map[string]*rate.Limiter
-	tasks  map[string]*share
-}
-
-type share struct {
-	rate    *rate.Limiter
-	running int
-}
-
-func newLimiter(l Limits) *limiter {
-	return &limiter{limits: l, peers: map[string]*rate.Limiter{}, tasks: map[string]*share{}}
-}
-
-// peerLimited refuses a peer that failed to authenticate too often of late.
+// peerLimited refuses a peer that failed to authenticate too often of late. Many may be
+// behind an address: whoever comes from a blocked one with a JWT-SVID that is good has
+// nothing to do with those who have none, and is counted by that.
 func (c *Chain) peerLimited(ctx context.Context, in *call, next func(context.Context) error) error {
-	in.limitedAs = limitName(ctx)
-	if wait := c.limits.blocked(in.limitedAs); wait > 0 {
-		f := fault.New(fault.RateLimited, "too many failed authentications; try again later", nil)
-		f.RetryAfter = wait
-		return f
+	name, certified := limitName(ctx)
+	in.limitedAs = name
+	if !certified {
+		if in.peer, in.workloadErr = c.o.Authn.Workload(ctx); in.workloadErr == nil {
+			in.limitedAs = in.peer.ID.String()
+		}
+		in.workloadKnown = true
+	}
+	if wait := c.o.Limits.Failures.Blocked(in.limitedAs); wait > 0 {
+		return limit.PeerFault(wait)
 	}
 	return next(ctx)
 }
 
-// rateLimited holds one task to its share.
+// rateLimited lets a call in, or has it wait for a shared place. What is refused further
+// in, because the connector has no place, has cost nobody anything.
 func (c *Chain) rateLimited(ctx context.Context, in *call, next func(context.Context) error) error {
-	if in.caller == nil {
-		return next(ctx)
-	}
-	leave, err := c.limits.enter(in.caller.Task.Workspace + "|" + in.caller.Task.ID)
+	pass, err := c.enter(ctx, in)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer pass.Leave()
+	if err = next(ctx); fault.Is(err, fault.RateLimited) {
+		pass.Undo()
+	}
+	return err
+}
+
+func (c *Chain) enter(ctx context.Context, in *call) (pass *limit.Pass, err error) {
+	if in.caller == nil {
+		pass, err = c.o.Limits.Gate.Enter(ctx, limit.Key{Scope: limit.Workload, Name: in.peer.ID.String()})
+	} else {
+		t := &in.caller.Task // its root's share is that of its tree: delegating must not multiply it
+		pass, err = c.o.Limits.Gate.Enter(ctx,
+			limit.Key{Scope: limit.Task, Workspace: t.Workspace, Name: t.RootID},
+			limit.Key{Scope: limit.User, Workspace: t.Workspace, Name: t.User.ID},
+			limit.Key{Scope: limit.Workspace, Workspace: t.Workspace},
+			limit.Key{Scope: limit.Broker},
+		)
+	}
+	var refused *limit.Refusal
+	if errors.As(err, &refused) {
+		return nil, refused.Fault()
+	}
+	return pass, err
+}
+
+// accounted counts what the call holds in memory: its request here, and its answer by
+// whoever keeps it.
+func (c *Chain) accounted(ctx context.Context, in *call, next func(context.Context) error) error {
+	workspace, name := in.who.Workspace, in.peer.ID.String()
+	if in.caller != nil {
+		workspace, name = in.caller.Task.Workspace, in.caller.Task.RootID
+	}
+	ctx, hold, end := c.o.Limits.Budget.Account(ctx, workspace, name)
+	defer end()
+	in.hold = hold
+	if err := in.holdRequest(in.request); err != nil {
+		return err
+	}
+	limit.TailOf(ctx).Entered()
 	return next(ctx)
+}
+
+// holdRequest counts a request as soon as it is there.
+func (in *call) holdRequest(m any) error {
+	message, ok := m.(proto.Message)
+	if !ok {
+		return nil
+	}
+	if err := in.hold.Add(int64(proto.Size(message))); err != nil {
+		return limit.RoomFault()
+	}
+	return nil
 }
 
 // limitName is who is counted: the SPIFFE ID that the TLS peer proved, since sandboxes
 // behind one address must not block each other; else the address without its port.
-func limitName(ctx context.Context) string {
+func limitName(ctx context.Context) (name string, certified bool) {
 	p, ok := peer.FromContext(ctx)
 	if !ok || p.Addr == nil {
-		return ""
+		return "", false
 	}
 	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
 		if uris := info.State.PeerCertificates[0].URIs; len(uris) == 1 {
-			return uris[0].String()
+			return uris[0].String(), true
 		}
 	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
-}
-
-func (l *limiter) blocked(name string) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.peers[name]
-	if p == nil || p.Tokens() >= 1 {
-		return 0
-	}
-	return time.Duration(float64(time.Second) / l.limits.FailuresPerSecond)
-}
-
-func (l *limiter) failed(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.peers[name]
-	if p == nil {
-		prune(l.peers, func(r *rate.Limiter) bool { return r.Tokens() >= float64(l.limits.FailureBurst) })
-		p = rate.NewLimiter(rate.Limit(l.limits.FailuresPerSecond), l.limits.FailureBurst)
-		l.peers[name] = p
-	}
-	p.Allow()
-}
-
-// enter takes one call out of a task's share; leave gives its place back.
-func (l *limiter) enter(name string) (leave func(), err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.tasks[name]
-	if s == nil {
-		prune(l.tasks, func(s *share) bool { return s.running == 0 })
-		s = &share{rate: rate.NewLimiter(rate.Limit(l.limits.CallsPerSecond), l.limits.CallBurst)}
-		l.tasks[name] = s
-	}
-	if s.running >= l.limits.Concurrent {
-		f := fault.New(fault.RateLimited, "too many calls of this task run at once", nil)
-		f.RetryAfter = 100 * time.Millisecond
-		return nil, f
-	}
-	if !s.rate.Allow() {
-		f := fault.New(fault.RateLimited, "this task calls too often", nil)
-		f.RetryAfter = time.Duration(float64(time.Second) / l.limits.CallsPerSecond)
-		return nil, f
-	}
-	s.running++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		s.running--
-	}, nil
-}
-
-// prune makes room in a full map by dropping what is idle.
-func prune[V any](m map[string]V, idle func(V) bool) {
-	if len(m) < maxTracked {
-		return
-	}
-	for k, v := range m {
-		if idle(v) {
-			delete(m, k)
-		}
-	}
+	return limit.PeerOf(p.Addr.String()), false
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -14,7 +15,13 @@ import (
 // its calls with it.
 type running struct {
 	mu    sync.Mutex
-	calls map[*call]context.CancelCauseFunc
+	calls map[*call]cuttable
+}
+
+// cuttable is a running call's context, and the way to end it.
+type cuttable struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
 // cut runs a sandbox's call under a context that ends with its task.
@@ -26,7 +33,7 @@ func (c *Chain) cut(ctx context.Context, in *call, next func(context.Context) er
 	defer cancel(nil)
 	end := time.AfterFunc(in.caller.Task.ExpiresAt.Sub(c.o.Now()), func() { cancel(errEnded()) })
 	defer end.Stop()
-	c.running.add(in, cancel)
+	c.running.add(in, cuttable{ctx, cancel})
 	defer c.running.remove(in)
 	// Once more, now that it can be cut: an end that came between the first check and
 	// here has found nothing to cut. The answer goes to a call of its own, since others
@@ -35,21 +42,15 @@ func (c *Chain) cut(ctx context.Context, in *call, next func(context.Context) er
 		return err
 	}
 	err := next(ctx)
-	if err != nil && fault.Is(context.Cause(ctx), fault.TaskEnded) {
-		return context.Cause(ctx)
+	var why *fault.Error
+	if err != nil && errors.As(context.Cause(ctx), &why) {
+		return why // it was cut, whatever that looked like further down
 	}
 	return err
 }
 
 func errEnded() error {
 	return fault.New(fault.TaskEnded, "the task ended while the call was running", nil)
-}
-
-// EndTree cuts the running calls of a tree of tasks, named by its root.
-func (c *Chain) EndTree(workspace, rootID string) {
-	c.running.end(func(in *call) bool {
-		return in.caller.Task.Workspace == workspace && in.caller.Task.RootID == rootID
-	})
 }
 
 // EndTask cuts the running calls of one task.
@@ -64,10 +65,10 @@ func (c *Chain) EndWorkload(id spiffeid.ID) {
 	c.running.end(func(in *call) bool { return in.caller.Workload == id })
 }
 
-func (r *running) add(in *call, cancel context.CancelCauseFunc) {
+func (r *running) add(in *call, one cuttable) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.calls[in] = cancel
+	r.calls[in] = one
 }
 
 func (r *running) remove(in *call) {
@@ -79,9 +80,22 @@ func (r *running) remove(in *call) {
 func (r *running) end(match func(*call) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for in, cancel := range r.calls {
+	for in, one := range r.calls {
 		if match(in) {
-			cancel(errEnded())
+			one.cancel(errEnded())
 		}
 	}
+}
+
+// before gives the calls that began before a moment of the local clock.
+func (r *running) before(moment time.Time) map[*call]cuttable {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := map[*call]cuttable{}
+	for in, one := range r.calls {
+		if in.began.Before(moment) {
+			old[in] = one
+		}
+	}
+	return old
 }

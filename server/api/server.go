@@ -9,6 +9,7 @@ import (
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/broker"
+	"github.com/onedoor/onedoor/server/connect"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/grant"
@@ -28,6 +29,10 @@ type Services struct {
 	Mint        *mint.Mint
 	Connectors  *connector.Registry
 	Credentials *credential.Keeper
+	// Connects makes the links by which users connect their accounts.
+	Connects interface {
+		Offer(ctx context.Context, o connect.Offer) (link string, expires time.Time, err error)
+	}
 	// Users finds a user by issuer and subject, or makes them.
 	Users   mint.Store
 	Issuers interface {
@@ -36,6 +41,9 @@ type Services struct {
 	}
 	Events interface {
 		Events(ctx context.Context, f audit.Filter) ([]audit.Event, error)
+	}
+	Usage interface {
+		Usage(ctx context.Context, q audit.UsageQuery) ([]audit.UsageSum, error)
 	}
 	Keys interface {
 		List() []vault.WrappedKey
@@ -51,8 +59,9 @@ type Services struct {
 func Register(r grpc.ServiceRegistrar, s Services) {
 	onedoorv1.RegisterBrokerServer(r, &brokerServer{s: s})
 	onedoorv1.RegisterTasksServer(r, &tasksServer{s: s})
-	onedoorv1.RegisterConnectorsServer(r, &connectorsServer{s: s})
+	onedoorv1.RegisterConnectorsServer(r, &connectorsServer{s: s, imports: make(chan struct{}, 1)})
 	onedoorv1.RegisterCredentialsServer(r, &credentialsServer{s: s})
 	onedoorv1.RegisterAuditServer(r, &auditServer{s: s})
+	onedoorv1.RegisterUsageServer(r, &usageServer{s: s})
 	onedoorv1.RegisterKeysServer(r, &keysServer{s: s})
 }

@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/onedoor/onedoor/server/authn"
 	"github.com/onedoor/onedoor/server/fault"
 )
 
@@ -31,7 +33,7 @@ func codeOfReason(r fault.Reason) codes.Code {
 		return codes.FailedPrecondition
 	case fault.Conflict:
 		return codes.Aborted
-	case fault.RateLimited:
+	case fault.RateLimited, fault.AnswerDropped:
 		return codes.ResourceExhausted
 	case fault.ResponseTooLarge:
 		return codes.OutOfRange
@@ -77,6 +79,16 @@ func toStatus(err error, invocationID string) error {
 		return s.Err()
 	}
 	return detailed.Err()
+}
+
+// Refused is what a caller sees of a call that its transport refuses before it comes to the
+// chain: logged and counted like those that the chain refuses, under an id of its own. It
+// does not stand in the trail: nobody has proved yet to be the caller. Any method may be
+// named, since only those of the table are counted by name.
+func (c *Chain) Refused(ctx context.Context, method string, err error) error {
+	in := &call{method: method, id: c.o.NewID(), began: time.Now()}
+	in.peer.Address = authn.Address(ctx)
+	return toStatus(c.measured(ctx, in, func(context.Context) error { return err }), in.id)
 }
 
 func codeOf(err error) string { return status.Code(err).String() }

@@ -23,7 +23,7 @@ func TestReasonsHaveTheirCodes(t *testing.T) {
 	want := map[codes.Code][]onedoorv1.Reason{
 		codes.Unauthenticated: {1, 2, 3, 4, 5}, codes.PermissionDenied: {10, 11, 12, 13, 14, 15, 16, 17},
 		codes.InvalidArgument: {20}, codes.NotFound: {21, 22, 23, 24}, codes.FailedPrecondition: {30, 31, 32, 33},
-		codes.Aborted: {34}, codes.ResourceExhausted: {40}, codes.OutOfRange: {41}, codes.DeadlineExceeded: {50},
+		codes.Aborted: {34}, codes.ResourceExhausted: {40, 42}, codes.OutOfRange: {41}, codes.DeadlineExceeded: {50},
 		codes.Unavailable: {51, 52, 53, 54}, codes.Unknown: {60}, codes.Internal: {61},
 	}
 	seen := 0

@@ -37,6 +37,7 @@ func (c *Chain) measured(ctx context.Context, in *call, next func(context.Contex
 	err := next(ctx)
 	code, reason := codeOf(toStatus(err, in.id)), reasonName(err)
 	done(code, reason)
+	c.o.Metrics.refused(err)
 	if err != nil || c.o.Log.Enabled(ctx, slog.LevelDebug) {
 		c.logged(in, err, code, reason)
 	}
@@ -157,7 +158,7 @@ func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Contex
 func (c *Chain) authenticated(ctx context.Context, in *call, next func(context.Context) error) error {
 	err := c.authenticate(ctx, in)
 	if isGuess(err) {
-		c.limits.failed(in.limitedAs)
+		c.o.Limits.Failures.Failed(in.limitedAs)
 	}
 	if err != nil {
 		return err
@@ -179,10 +180,11 @@ func isGuess(err error) bool {
 }
 
 func (c *Chain) authenticate(ctx context.Context, in *call) error {
-	who, err := c.o.Authn.Workload(ctx)
-	in.peer = who
-	if err != nil {
-		return err
+	if !in.workloadKnown {
+		in.peer, in.workloadErr = c.o.Authn.Workload(ctx)
+	}
+	if in.workloadErr != nil {
+		return in.workloadErr
 	}
 	switch {
 	case in.rule.anyWorkload:
@@ -194,7 +196,8 @@ func (c *Chain) authenticate(ctx context.Context, in *call) error {
 	if r, ok := in.request.(interface{ GetWorkspace() string }); ok {
 		workspace = r.GetWorkspace()
 	}
-	in.who, err = c.o.Directory.Resolve(who.ID, workspace, in.rule.roles...)
+	var err error
+	in.who, err = c.o.Directory.Resolve(in.peer.ID, workspace, in.rule.roles...)
 	return err
 }
 
@@ -247,10 +250,13 @@ func (c *Chain) recorded(ctx context.Context, in *call, next func(context.Contex
 	if !in.rule.acts {
 		return next(ctx)
 	}
-	intent, err := c.o.Trail.BeginAdmin(ctx, audit.Event{
-		Workspace: in.who.Workspace, InvocationID: in.id, SPIFFEID: in.peer.ID.String(),
-		AuthMethod: in.peer.Method, Peer: in.peer.Address, Tool: rpcName(in.method), Resources: targets(in.request),
-	})
+	e := audit.Event{Workspace: in.who.Workspace}
+	if in.caller != nil { // an act of a task: its delegation
+		e = audit.CallerEvent(in.caller)
+	}
+	e.InvocationID, e.SPIFFEID, e.AuthMethod, e.Peer = in.id, in.peer.ID.String(), in.peer.Method, in.peer.Address
+	e.Tool, e.Resources = rpcName(in.method), targets(in.request)
+	intent, err := c.o.Trail.BeginAdmin(ctx, e)
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,11 @@ func table() map[string]rule {
 	return map[string]rule{
 		"/onedoor.v1.Broker/Invoke":       {sandbox: true},
 		"/onedoor.v1.Broker/InvokeStream": {sandbox: true},
+		"/onedoor.v1.Broker/Relay":        {sandbox: true},
 		"/onedoor.v1.Broker/ListTools":    {sandbox: true, deadline: adminDeadline},
 		"/onedoor.v1.Broker/Explain":      {sandbox: true, deadline: adminDeadline},
 		"/onedoor.v1.Broker/GetTask":      {sandbox: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/DelegateTask": {sandbox: true, acts: true, deadline: adminDeadline},
 
 		"/onedoor.v1.Tasks/Create": act(orchestrator),
 		"/onedoor.v1.Tasks/Get":    read(either),
@@ -43,15 +45,19 @@ func table() map[string]rule {
 		"/onedoor.v1.Tasks/Revoke": act(either),
 
 		"/onedoor.v1.Connectors/Apply":  act(operator),
+		"/onedoor.v1.Connectors/Import": read(operator),
 		"/onedoor.v1.Connectors/Get":    read(operator),
 		"/onedoor.v1.Connectors/List":   read(operator),
 		"/onedoor.v1.Connectors/Delete": act(operator),
 
-		"/onedoor.v1.Credentials/Put":    act(operator),
-		"/onedoor.v1.Credentials/List":   read(operator),
-		"/onedoor.v1.Credentials/Delete": act(operator),
+		"/onedoor.v1.Credentials/Put":     act(operator),
+		"/onedoor.v1.Credentials/List":    read(operator),
+		"/onedoor.v1.Credentials/Connect": act(operator),
+		"/onedoor.v1.Credentials/Delete":  act(operator),
 
 		"/onedoor.v1.Audit/List": read(operator),
+
+		"/onedoor.v1.Usage/Summarize": read(operator),
 
 		"/onedoor.v1.Keys/List":   read(operator),
 		"/onedoor.v1.Keys/Rotate": act(operator),

@@ -3,9 +3,12 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"slices"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/mint"
 )
 
 // targets names what an administrative act acts on, for its record: never a secret,
@@ -19,6 +22,8 @@ func targets(request any) []string {
 			user = userTarget(r.GetUser(), "asserted")
 		}
 		return append([]string{"agent:" + r.GetAgent(), user, "sandbox:" + r.GetSandbox()}, r.GetGrants()...)
+	case *onedoorv1.DelegateTaskRequest:
+		return append([]string{"agent:" + r.GetAgent(), "sandbox:" + r.GetSandbox()}, bounded(r.GetGrants(), mint.MaxDelegated)...)
 	case *onedoorv1.TasksRevokeRequest:
 		return []string{"task:" + r.GetTaskId()}
 	case *onedoorv1.ConnectorsApplyRequest:
@@ -26,14 +31,13 @@ func targets(request any) []string {
 	case *onedoorv1.ConnectorsDeleteRequest:
 		return []string{"connector:" + r.GetName()}
 	case *onedoorv1.CredentialsPutRequest:
-		list := []string{"connector:" + r.GetConnector()}
-		if r.GetSlot() != "" {
-			list = append(list, "slot:"+r.GetSlot())
-		}
+		list := slotTargets(r)
 		if r.GetUser() != "" {
 			return append(list, userTarget(r.GetUser(), issuerOf(r)))
 		}
 		return append(list, "workspace")
+	case *onedoorv1.CredentialsConnectRequest:
+		return append(slotTargets(r), userTarget(r.GetUser(), issuerOf(r)))
 	case *onedoorv1.CredentialsDeleteRequest:
 		return []string{"credential:" + r.GetCredentialId()}
 	case *onedoorv1.KeysRotateRequest:
@@ -43,6 +47,29 @@ func targets(request any) []string {
 		return []string{r.GetPurpose().String()}
 	}
 	return nil
+}
+
+// bounded keeps the first of the texts that come to no more than most bytes together, and
+// says how many there were beyond: a sandbox must not fill the trail with what is refused.
+func bounded(texts []string, most int) []string {
+	for i, text := range texts {
+		if most -= len(text); most < 0 {
+			return append(slices.Clone(texts[:i]), fmt.Sprintf("and %d grants more", len(texts)-i))
+		}
+	}
+	return texts
+}
+
+// slotTargets names a connector, and the slot where one is given.
+func slotTargets(r interface {
+	GetConnector() string
+	GetSlot() string
+}) []string {
+	list := []string{"connector:" + r.GetConnector()}
+	if r.GetSlot() != "" {
+		list = append(list, "slot:"+r.GetSlot())
+	}
+	return list
 }
 
 // userTarget names a user and who vouches for them.

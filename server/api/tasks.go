@@ -47,7 +47,9 @@ func (t *tasksServer) List(ctx context.Context, in *onedoorv1.TasksListRequest) 
 		return nil, err
 	}
 	limit := pageSize(in.GetPageSize())
-	list, err := t.s.Mint.List(ctx, callOf(ctx).who, in.GetActiveOnly(), limit, after.Time, after.ID)
+	list, err := t.s.Mint.List(ctx, callOf(ctx).who, mint.Listing{
+		RootID: in.GetRootId(), ActiveOnly: in.GetActiveOnly(), Limit: limit, AfterTime: after.Time, AfterID: after.ID,
+	})
 	if err != nil {
 		return nil, err
 	}

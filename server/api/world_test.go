@@ -50,12 +50,16 @@ type world struct {
 	trail *trail
 	key   string
 	task  task.Task
+	// mu guards what TaskByKey reads, where that changes while calls run.
+	mu sync.Mutex
 	// validated counts how often a request was validated.
 	validated int
 	// afterFirst changes the store as soon as the task was read.
 	afterFirst func()
-	invalid    error
-	spans      *tracetest.InMemoryExporter
+	// down is the store's failure.
+	down    error
+	invalid error
+	spans   *tracetest.InMemoryExporter
 }
 
 func spiffe(path string) spiffeid.ID {
@@ -88,7 +92,7 @@ func newWorld(t *testing.T) *world {
 			Cache: lease.New[authn.Digest, *authn.Session](time.Nanosecond, time.Now, 10),
 		}),
 		Directory: directory, Trail: w.trail, Metrics: metrics,
-		Limits:   api.Limits{FailuresPerSecond: 0.001, FailureBurst: 3, CallsPerSecond: 0.001, CallBurst: 5, Concurrent: 2},
+		Limits:   w.limits(),
 		Tracer:   tracer(w),
 		Validate: func(proto.Message) error { w.validated++; return w.invalid },
 		NewID:    uuid.NewString, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -107,6 +111,11 @@ func (w *world) Digests(key []byte) [][]byte {
 }
 
 func (w *world) TaskByKey(_ context.Context, digests [][]byte) (authn.Found, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down != nil {
+		return authn.Found{}, w.down
+	}
 	if string(digests[0]) != w.key[:32] {
 		return authn.Found{}, store.ErrNotFound
 	}

@@ -31,12 +31,14 @@ func (a *App) background() []func(context.Context) {
 	return []func(context.Context){
 		a.clock.Run,
 		poller.Run,
+		a.chain.Recheck,
 		func(ctx context.Context) { a.denied.Watch(ctx, denyListEvery, a.log, a.chain.EndWorkload) },
 		func(ctx context.Context) { a.trail.SweepEvery(ctx, sweepEvery) },
 		a.every(heartbeatEvery, "heartbeat", a.heartbeat),
 		a.every(keysEvery, "poll keys", a.keys.Poll),
 		a.every(keysEvery, "rewrap credentials", a.rewrap),
 		a.every(pruneEvery, "prune change feed", func(ctx context.Context) error { return a.store.Feed().Prune(ctx, a.clock.Now()) }),
+		a.every(pruneEvery, "prune connecting users", a.connects.Prune),
 	}
 }
 
@@ -98,13 +100,7 @@ func (a *App) changed(changes []store.Change, started time.Time) {
 			a.connectors.Forget(c.Workspace, c.ID)
 		}
 	}
-	if len(tasks) > 0 {
-		a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool { return tasks[[2]string{s.Task.Workspace, s.Task.ID}] })
-	}
-	// After they are forgotten: a call that is not running yet asks the store once more.
-	for t := range tasks {
-		a.chain.EndTask(t[0], t[1])
-	}
+	a.end(tasks)
 	for c := range credentials {
 		a.credentials.Forget(c[0], c[1])
 		a.door.Forget(func(k egress.PoolKey) bool { return k.Workspace == c[0] && credential.InPool(k.Credential, c[1]) })
@@ -112,15 +108,29 @@ func (a *App) changed(changes []store.Change, started time.Time) {
 	a.sessions.Renew(started)
 	a.records.Renew(started)
 	a.opened.Renew(started)
+	a.fleeting.Renew(started)
 	a.connectors.Renew(started)
 }
 
-// endTree makes a revocation hold in this broker at once.
-func (a *App) endTree(workspace, rootID string) {
-	a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool {
-		return s.Task.Workspace == workspace && s.Task.RootID == rootID
-	})
-	a.chain.EndTree(workspace, rootID)
+// endTasks makes a revocation hold in this broker at once.
+func (a *App) endTasks(workspace string, taskIDs []string) {
+	tasks := make(map[[2]string]bool, len(taskIDs))
+	for _, id := range taskIDs {
+		tasks[[2]string{workspace, id}] = true
+	}
+	a.end(tasks)
+}
+
+// end forgets tasks, named by workspace and id, and cuts their calls.
+func (a *App) end(tasks map[[2]string]bool) {
+	if len(tasks) == 0 {
+		return
+	}
+	a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool { return tasks[[2]string{s.Task.Workspace, s.Task.ID}] })
+	// After they are forgotten: a call that is not running yet asks the store once more.
+	for t := range tasks {
+		a.chain.EndTask(t[0], t[1])
+	}
 }
 
 // ready reports why this broker should get no calls, or nil.

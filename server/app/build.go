@@ -3,9 +3,9 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,17 +19,19 @@ import (
 	"github.com/onedoor/onedoor/server/authn"
 	"github.com/onedoor/onedoor/server/broker"
 	"github.com/onedoor/onedoor/server/config"
+	"github.com/onedoor/onedoor/server/connect"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/idtoken"
 	"github.com/onedoor/onedoor/server/lease"
 	"github.com/onedoor/onedoor/server/mint"
+	"github.com/onedoor/onedoor/server/oauth"
 	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/server/store/sqlstore"
+	"github.com/onedoor/onedoor/server/sts"
 	"github.com/onedoor/onedoor/server/upstream"
 	"github.com/onedoor/onedoor/server/vault"
-	"github.com/onedoor/onedoor/server/vault/harden"
 	"github.com/onedoor/onedoor/server/vault/masters"
 )
 
@@ -37,8 +39,15 @@ import (
 // refuses a revoked task within it, plus the time of one poll.
 const leaseWindow = 700 * time.Millisecond
 
-// cacheSize bounds how many tasks, and how many credentials, are remembered.
+// cacheSize bounds how many tasks, and how many sealed credentials, are remembered.
 const cacheSize = 100_000
+
+// openedSize bounds how many rendered credentials are: what searches answers for a token
+// of 1 KiB takes about half a megabyte, and is made again in some milliseconds.
+const openedSize = 2048
+
+// fleetingSize bounds how many rendered credentials of single tasks are remembered.
+const fleetingSize = 64
 
 // App is a broker, put together and not yet serving.
 type App struct {
@@ -57,32 +66,46 @@ type App struct {
 	sessions *lease.Cache[authn.Digest, *authn.Session]
 	records  *lease.Cache[credential.Place, credential.Record]
 	opened   *lease.Cache[credential.Version, egress.Attachment]
+	fleeting *lease.Cache[credential.Version, egress.Attachment]
 
 	connectors  *connector.Registry
 	credentials *credential.Keeper
+	connects    *connect.Flow
 	assertions  *assertion.Minter
 	trail       *audit.Log
 	door        *egress.Door
 	chain       *api.Chain
 	services    api.Services
+	limits      limits
 	registry    *prometheus.Registry
 	incarnation string
 }
 
-// Build makes a broker from its configuration. Whatever it cannot set up safely is an
-// error, and then everything that was opened is closed again.
-func Build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{config: c, log: log, incarnation: uuid.NewString(), registry: prometheus.NewRegistry()}
+// Build makes a broker from its configuration, in a process of its own. Whatever it
+// cannot set up safely is an error, and then everything that was opened is closed again.
+func Build(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
+	return build(ctx, c, log, (*App).ownProcess)
+}
+
+// BuildWithin makes a broker within somebody else's process, a test's for instance: how
+// that collects garbage, logs and may be debugged stays as it is. Since its memory is open
+// then, this is refused outside development.
+func BuildWithin(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
+	if c.Environment != config.Development {
+		return nil, errors.New("environment: only a development broker runs within another process")
+	}
+	return build(ctx, c, log, func(*App, context.Context) error { return nil })
+}
+
+func build(ctx context.Context, c *config.Config, log *slog.Logger, process func(*App, context.Context) error) (_ *App, err error) {
+	a := &App{config: c, log: log, incarnation: uuid.NewString(), registry: prometheus.NewRegistry(), limits: newLimits(&c.Limits)}
 	defer func() {
 		if err != nil {
 			a.closer.close(log)
 		}
 	}()
-	tuneMemory()
-	if err := harden.Harden(); err != nil {
-		return nil, fmt.Errorf("harden the process: %w", err)
-	}
 	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return process(a, ctx) },
 		a.startDevelopment,
 		a.openStore,
 		a.openIdentity,
@@ -104,7 +127,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.store, err = sqlstore.Open(ctx, url, sqlstore.Options{}); err != nil {
+	if a.store, err = sqlstore.Open(ctx, url, storeOptions(a.config)); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	a.closer.add("store", func(context.Context) error { return a.store.Close() })
@@ -173,34 +196,58 @@ func (a *App) buildPipeline(context.Context) error {
 	if err != nil {
 		return err
 	}
+	signIns, err := a.config.SignIns()
+	if err != nil {
+		return err
+	}
 	a.sessions = lease.New[authn.Digest, *authn.Session](leaseWindow, time.Now, cacheSize)
 	a.records = lease.New[credential.Place, credential.Record](leaseWindow, time.Now, cacheSize)
-	a.opened = lease.New[credential.Version, egress.Attachment](leaseWindow, time.Now, cacheSize)
+	a.opened = lease.New[credential.Version, egress.Attachment](leaseWindow, time.Now, openedSize)
+	a.fleeting = lease.New[credential.Version, egress.Attachment](leaseWindow, time.Now, fleetingSize)
 	a.connectors = connector.NewRegistry(a.store.Connectors(), leaseWindow, time.Now)
-	a.credentials = credential.NewKeeper(credential.Options{
-		Store: a.store.Credentials(), Sealer: vault.New(a.keys), Records: a.records, Opened: a.opened,
-		NewID: uuid.NewString, Now: a.clock.Now,
-	})
 	a.assertions = assertion.New(assertion.Options{
 		Issuer: a.config.Assertions.Issuer, TrustDomain: a.source.id.TrustDomain().Name(),
 		Keys: a.keys, Rand: rand.Reader, Now: a.clock.Now,
 	})
-	a.door = egress.New(egress.Options{Resolver: net.DefaultResolver, Log: a.log, Now: time.Now})
+	routing, proxies, err := a.config.EgressRouting()
+	if err != nil {
+		return err
+	}
+	a.door = egress.New(egress.Options{
+		Resolver: egress.NewResolver(a.config.Egress.Servers()...), Log: a.log, Now: time.Now, Bundles: a.source.x509,
+		Routing: routing, ProxySecrets: proxySecrets{a},
+	})
 	a.closer.add("egress", func(context.Context) error { a.door.Close(); return nil })
+	a.credentials = credential.NewKeeper(credential.Options{
+		Store: a.store.Credentials(), Sealer: vault.New(a.keys), Digester: a.keys, Trail: a.trail,
+		OAuth: oauth.New(a.door, time.Now, rand.Reader), Stater: a.assertions, STS: sts.New(a.door, a.clock.Now), Proxies: proxies,
+		BrokerID: a.brokerID(), Incarnation: a.incarnation, Records: a.records, Opened: a.opened, Fleeting: a.fleeting,
+		NewID: newInvocationID, Now: a.clock.Now, Log: a.log,
+	})
+	a.closer.add("renewals", a.credentials.Wait)
 	idTokens, err := idtoken.New(idtoken.Options{Issuers: issuers, Door: a.door, Now: time.Now})
 	if err != nil {
 		return err
 	}
+	a.connects = connect.New(connect.Options{
+		URL: a.config.Connect.URL, SignIns: signIns, Bearer: a.config.Environment == config.Development,
+		Store: a.store.Connects(), Connectors: a.connectors, Credentials: a.credentials, Users: a.store.Tasks(), Issuers: idTokens,
+		OAuth: oauth.New(a.door, time.Now, rand.Reader), Digester: a.keys, Trail: a.trail, BrokerID: a.brokerID(),
+		Random: rand.Reader, NewID: newInvocationID, Now: a.clock.Now, Log: a.log,
+	})
+	http := upstream.NewHTTP(a.door)
 	a.services = api.Services{
 		Broker: broker.New(broker.Options{
-			Connectors: a.connectors, Credentials: a.credentials, Assertions: a.assertions, Trail: a.trail, Now: a.clock.Now, Log: a.log,
-			Upstreams: map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(a.door)},
+			Connectors: a.connectors, Credentials: a.credentials, Assertions: a.assertions, Identity: ownSVID{a.source, a.config},
+			Trail: a.trail, Gate: a.limits.connectors, Budget: a.limits.budget, Now: a.clock.Now, Log: a.log,
+			Upstreams: map[string]broker.Upstream{connector.KindHTTP: http, connector.KindModel: upstream.NewModel(http)},
 		}),
 		Mint: mint.New(mint.Options{
-			Store: a.store.Tasks(), Connectors: a.connectors, Pepper: a.keys, IDTokens: idTokens, Forget: a.endTree,
+			Store: a.store.Tasks(), Connectors: a.connectors, Pepper: a.keys, IDTokens: idTokens, Forget: a.endTasks,
+			Bounds: mint.Bounds(a.config.Limits.Delegation),
 			Random: rand.Reader, NewID: uuid.NewString, Now: a.clock.Now,
 		}),
-		Connectors: a.connectors, Credentials: a.credentials, Users: a.store.Tasks(), Issuers: idTokens, Events: a.store.Audit(),
+		Connectors: a.connectors, Credentials: a.credentials, Connects: a.connects, Users: a.store.Tasks(), Issuers: idTokens, Events: a.store.Audit(), Usage: a.store.Audit(),
 		Keys: a.keys, Now: a.clock.Now, NewID: uuid.NewString,
 	}
 	return nil
@@ -213,7 +260,7 @@ func (a *App) buildChain(ctx context.Context) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	validate, err := api.NewValidate(
-		&onedoorv1.InvokeRequest{}, &onedoorv1.InvokeStreamRequest{}, &onedoorv1.ExplainRequest{}, &onedoorv1.TasksCreateRequest{},
+		&onedoorv1.InvokeRequest{}, &onedoorv1.InvokeStreamRequest{}, &onedoorv1.RelayRequest{}, &onedoorv1.ExplainRequest{}, &onedoorv1.TasksCreateRequest{},
 	)
 	if err != nil {
 		return err
@@ -228,18 +275,15 @@ func (a *App) buildChain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l := a.config.Limits
+	a.limits.register(a.registry)
 	a.chain = api.NewChain(api.Options{
 		Authn: authn.New(authn.Options{
 			Tasks: a.store.Tasks(), Digester: a.keys, Now: a.clock.Now, Cache: a.sessions, JWT: a.source.jwt,
 			Denied: a.denied, WallNow: time.Now,
 		}),
 		Directory: a.directory, Trail: a.trail, Metrics: metrics, Tracer: tracer, Validate: validate,
-		Limits: api.Limits{
-			FailuresPerSecond: l.FailuresPerSecond, FailureBurst: l.FailureBurst,
-			CallsPerSecond: l.CallsPerSecond, CallBurst: l.CallBurst, Concurrent: l.Concurrent,
-		},
-		NewID: newInvocationID, Now: a.clock.Now, Log: a.log,
+		Limits: a.limits.api(),
+		NewID:  newInvocationID, Now: a.clock.Now, Log: a.log,
 	})
 	return nil
 }

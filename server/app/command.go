@@ -26,6 +26,9 @@ func Serve(ctx context.Context, path string, out, errOut io.Writer) error {
 
 // Migrate brings the store of a configuration to the version that this binary needs.
 func Migrate(ctx context.Context, path string, out io.Writer) error {
+	if err := checkGODEBUG(); err != nil {
+		return err
+	}
 	c, err := config.Load(path)
 	if err != nil {
 		return err
@@ -34,7 +37,7 @@ func Migrate(ctx context.Context, path string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := sqlstore.Open(ctx, url, sqlstore.Options{})
+	s, err := sqlstore.Open(ctx, url, storeOptions(c))
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
@@ -69,4 +72,9 @@ func Logger(w io.Writer, c config.Log) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// storeOptions: in production, nobody may stand between a broker and its database.
+func storeOptions(c *config.Config) sqlstore.Options {
+	return sqlstore.Options{Verified: c.Environment == config.Production}
 }

@@ -56,6 +56,9 @@ func writeDevConfig(path, dir string, overrides map[string]string) error {
 		*address = l.Addr().String()
 	}
 	c.Assertions.Issuer = devIssuer(c.Listeners.Public.Address)
+	if _, port, err := net.SplitHostPort(c.Listeners.Public.Address); err == nil { // else config.Load refuses it
+		c.Connect.URL = "https://localhost:" + port
+	}
 	text, err := yaml.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
@@ -82,7 +85,7 @@ func addressesOf(c *config.Config) map[string]*string {
 	l, d := &c.Listeners, c.Development.Demo
 	return map[string]*string{
 		"grpc": &l.GRPC.Address, "rest": &l.REST.Address, "public": &l.Public.Address, "ops": &l.Ops.Address,
-		"crm": &d.CRM, "model": &d.Model, "payroll": &d.Payroll,
+		"accounts": &d.Accounts, "crm": &d.CRM, "model": &d.Model, "payroll": &d.Payroll,
 	}
 }
 
@@ -107,6 +110,7 @@ func devConfig(dir string) *config.Config {
 				ID: id(devOrchestrator), Sandboxes: id(devSandboxes), MayAssertUsers: true,
 				MaxTTL: config.Duration(24 * time.Hour), MaxSeverity: "ADMIN", Connectors: []string{"*"},
 			}},
+			SVIDUpstreams: []string{"*"},
 		}
 	}
 	return &config.Config{

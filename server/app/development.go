@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onedoor/onedoor/server/config"
+	"github.com/onedoor/onedoor/server/connect"
 	"github.com/onedoor/onedoor/server/demo"
 	"github.com/onedoor/onedoor/server/devspiffe"
 )
@@ -38,8 +39,8 @@ func (a *App) startDevelopment(context.Context) error {
 			issuerCA = a.parts.authority.BundlePEM()
 		}
 		upstreams, err := demo.Start(demo.Options{
-			Issuer: a.config.Assertions.Issuer, IssuerCA: issuerCA,
-			Secrets: d.Demo.Secrets, TLS: d.Demo.TLS, CRM: d.Demo.CRM, Model: d.Demo.Model, Payroll: d.Demo.Payroll, Log: a.log,
+			Issuer: a.config.Assertions.Issuer, IssuerCA: issuerCA, Redirect: a.config.Connect.URL + connect.CallbackPath,
+			Secrets: d.Demo.Secrets, TLS: d.Demo.TLS, Accounts: d.Demo.Accounts, CRM: d.Demo.CRM, Model: d.Demo.Model, Payroll: d.Demo.Payroll, Log: a.log,
 		})
 		if err != nil {
 			return err

@@ -36,6 +36,7 @@ func (a *App) seed(ctx context.Context, address string) error {
 		}
 		origins[name] = res.GetConnector().GetOrigins()
 	}
+	origins["crm"] = append(origins["crm"], a.parts.upstreams.Accounts) // where its tokens are refreshed
 	return a.putDemoSecrets(ctx, operator, origins)
 }
 

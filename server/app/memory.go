@@ -12,12 +12,13 @@ const (
 
 // tuneMemory lets a small heap grow further before it is collected: a broker holds
 // little and allocates much, call by call. Near the limit the collector works as hard
-// as it must. GOGC and GOMEMLIMIT, where they are set, have the last word.
-func tuneMemory() {
+// as it must, so it lies at twice of what calls may hold. GOGC and GOMEMLIMIT, where they
+// are set, have the last word.
+func tuneMemory(held int64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(max(memoryLimit, 2*held))
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -28,13 +29,16 @@ import (
 const (
 	// connectionAge bounds how long a peer rides on one handshake: an SVID is
 	// verified there only. gRPC adds a tenth of jitter.
-	connectionAge   = 12 * time.Minute
-	maxReceive      = 8 << 20
-	maxSend         = 80 << 20
-	maxStreams      = 1000
-	streamWorkers   = 128
-	keepaliveTime   = 30 * time.Second
-	keepaliveExpiry = 20 * time.Second
+	connectionAge = 12 * time.Minute
+	maxReceive    = 8 << 20
+	maxSend       = 80 << 20
+	maxStreams    = 1000
+	streamWorkers = 128
+	// What a peer may send ahead of its being read, on a stream and on all of a connection.
+	streamWindow     = 64 << 10
+	connectionWindow = 1 << 20
+	keepaliveTime    = 30 * time.Second
+	keepaliveExpiry  = 20 * time.Second
 )
 
 // server is one listener and what serves it.
@@ -113,13 +117,13 @@ func (a *App) listen() (servers []*server, err error) {
 	a.closer.add("rest calls", func(context.Context) error { inProcess.Wait(); return nil })
 	for _, make := range []func() (*server, error){
 		a.grpcServer,
-		func() (*server, error) { return a.restServer(&l.REST, rest.NewHandler(inProcess, rest.Options{})) },
 		func() (*server, error) {
-			return a.openServer("rest_jwt", &l.RESTJWT.Listener, rest.NewHandler(inProcess, rest.Options{JWTSVID: true}))
+			return a.restServer(&l.REST, rest.NewHandler(inProcess, a.restOptions(false)))
 		},
 		func() (*server, error) {
-			return a.openServer("public", &l.Public, rest.Public(a.publicReady, a.assertions.Documents()))
+			return a.openServer("rest_jwt", &l.RESTJWT.Listener, rest.NewHandler(inProcess, a.restOptions(true)))
 		},
+		a.publicServer,
 		a.opsServer,
 	} {
 		s, err := make()
@@ -133,40 +137,50 @@ func (a *App) listen() (servers []*server, err error) {
 	return servers, nil
 }
 
-func (a *App) grpcServer() (*server, error) {
+func (a *App) grpcServer() (_ *server, err error) {
 	conf, err := authn.ServerTLS(a.source.x509, a.source.trusted, authn.TLSOptions{NextProtos: []string{"h2"}})
 	if err != nil {
 		return nil, err
 	}
-	g := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(conf)),
-		grpc.UnaryInterceptor(a.chain.Unary),
-		grpc.StreamInterceptor(a.chain.Stream),
+	listener, err := a.bind("grpc", a.config.Listeners.GRPC.Address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+		}
+	}()
+	guard := &grpcGuard{times: a.times(), listener: listener, budget: a.limits.budget, unary: a.chain.Unary, stream: a.chain.Stream, refused: a.chain.Refused}
+	guarded, err := guard.options(credentials.NewTLS(conf))
+	if err != nil {
+		return nil, err
+	}
+	g := grpc.NewServer(append(guarded,
 		// What nobody registered goes through the chain too, which refuses it.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
 			return fault.New(fault.CallerNotAllowed, "no such RPC", nil)
 		}),
 		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxSendMsgSize(maxSend), grpc.MaxConcurrentStreams(maxStreams),
+		// Not grown by what the peer seems able to send: behind its one message a peer could
+		// leave a window full on every stream. A message that is awaited has room in any case.
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: time.Duration(a.config.Limits.StreamMax),
 			Time: keepaliveTime, Timeout: keepaliveExpiry,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveExpiry / 2, PermitWithoutStream: true}),
-		grpc.ConnectionTimeout(10*time.Second),
+		grpc.ConnectionTimeout(min(10*time.Second, a.times().Receive)),
 		// A call's stack grows deep; a worker keeps it for the next call.
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(32<<10),
-	)
+	)...)
 	api.Register(g, a.services)
 	states := health.NewServer()
 	healthv1.RegisterHealthServer(g, states)
 	reflection.Register(g)
-	if err := a.chain.Covers(methodsOf(g)); err != nil {
+	if err = a.chain.Covers(methodsOf(g)); err != nil {
 		return nil, err
-	}
-	listener, err := net.Listen("tcp", a.config.Listeners.GRPC.Address)
-	if err != nil {
-		return nil, fmt.Errorf("listeners.grpc: %w", err)
 	}
 	return &server{name: "grpc", listener: listener, serve: g.Serve, stop: g.Stop, drain: func(ctx context.Context) error {
 		states.Shutdown()
@@ -180,6 +194,17 @@ func (a *App) grpcServer() (*server, error) {
 		}
 	}}, nil
 }
+
+func (a *App) times() rest.Times {
+	return rest.Times{Receive: time.Duration(a.config.Limits.ReceiveTimeout), Send: time.Duration(a.config.Limits.SendTimeout)}
+}
+
+func (a *App) restOptions(jwtSVID bool) rest.Options {
+	return rest.Options{JWTSVID: jwtSVID, Budget: a.limits.budget, MCPOrigins: a.config.MCP.Origins, Refused: a.refusedREST}
+}
+
+// refusedREST is for a request whose RPC is not known yet.
+func (a *App) refusedREST(ctx context.Context, err error) error { return a.chain.Refused(ctx, "", err) }
 
 func methodsOf(g *grpc.Server) []string {
 	var names []string
@@ -206,7 +231,24 @@ func (a *App) restServer(l *config.Listener, h http.Handler) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.httpServer("rest", l.Address, rest.HTTPServer(h, conf, a.log))
+	return a.httpServer("rest", l.Address, rest.HTTPServer(h, conf, a.times(), a.log))
+}
+
+// publicServer is for anybody: health, what verifiers need, and the pages by which
+// people connect their accounts.
+func (a *App) publicServer() (*server, error) {
+	var pages http.Handler
+	if url := a.config.Connect.URL; url != "" {
+		connects, err := rest.NewConnect(rest.ConnectOptions{
+			Flow: a.connects, URL: url, Random: rand.Reader,
+			FailuresPerSecond: a.config.Limits.FailuresPerSecond, FailureBurst: a.config.Limits.FailureBurst,
+		})
+		if err != nil {
+			return nil, err
+		}
+		pages = connects
+	}
+	return a.openServer("public", &a.config.Listeners.Public, rest.Public(a.publicReady, a.assertions.Documents(), pages))
 }
 
 // openServer is HTTPS that asks for no client certificate.
@@ -222,7 +264,7 @@ func (a *App) openServer(name string, l *config.Listener, h http.Handler) (*serv
 	if err != nil {
 		return nil, err
 	}
-	return a.httpServer(name, l.Address, rest.HTTPServer(h, conf, a.log))
+	return a.httpServer(name, l.Address, rest.HTTPServer(h, conf, a.times(), a.log))
 }
 
 // opsServer serves metrics and pprof, in clear text and on loopback only.
@@ -243,10 +285,11 @@ func (a *App) opsServer() (*server, error) {
 }
 
 func (a *App) httpServer(name, address string, s *http.Server) (*server, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := a.bind(name, address)
 	if err != nil {
-		return nil, fmt.Errorf("listeners.%s: %w", name, err)
+		return nil, err
 	}
+	s.ConnState = prove(listener)
 	serve := s.Serve
 	if s.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }

@@ -47,11 +47,34 @@ type claims struct {
 	Target   string  `json:"htu,omitempty"`
 	Context  purpose `json:"tctx"`
 	Request  request `json:"rctx"`
+	// Confirm is left out where the connection shows no certificate.
+	Confirm *confirmation `json:"cnf,omitempty"`
 }
 
+// confirmation names the certificate over whose connections alone the assertion holds
+// (RFC 8705, 3.1).
+type confirmation struct {
+	Thumbprint string `json:"x5t#S256"`
+}
+
+// actor is who acts; within it who delegated to it. Only the outermost decides anything:
+// the others are history (RFC 8693, 4.1).
 type actor struct {
 	Subject string `json:"sub"`
 	Profile string `json:"sub_profile"`
+	Actor   *actor `json:"act,omitempty"`
+}
+
+// actorOf is the agent of a task, and within it those of the tasks above, its parent's
+// first.
+func actorOf(t *task.Task) *actor {
+	first := &actor{Subject: t.Agent, Profile: agentProfile}
+	last := first
+	for _, above := range t.Above {
+		last.Actor = &actor{Subject: above.Agent, Profile: agentProfile}
+		last = last.Actor
+	}
+	return first
 }
 
 // purpose holds what must not change on the way (tctx).
@@ -79,11 +102,12 @@ type attempt struct {
 }
 
 // build makes the claims of one attempt. It is pure: the same parts give the same claims.
-func (m *Minter) build(a attempt, caller *task.Caller, bound *connector.Bound) claims {
+// thumbprint is that of the certificate which the connection shows; empty for none.
+func (m *Minter) build(a attempt, caller *task.Caller, bound *connector.Bound, thumbprint string) claims {
 	c := claims{
 		Issuer: m.o.Issuer, Audience: m.o.TrustDomain,
 		Subject:  caller.Task.User.ID,
-		Actor:    actor{Subject: caller.Task.Agent, Profile: agentProfile},
+		Actor:    *actorOf(&caller.Task),
 		Workload: caller.Workload.String(),
 		Txn:      a.txn, ID: a.jti,
 		IssuedAt: a.at.Unix(), Expires: a.at.Add(life).Unix(),
@@ -95,14 +119,18 @@ func (m *Minter) build(a attempt, caller *task.Caller, bound *connector.Bound) c
 		Request: request{SPIFFEID: caller.Workload.String(), KeyID: caller.Task.KeyID},
 	}
 	if bound.Connector.Assertion.Profile == connector.RequestBound {
-		c.bind(bound)
+		c.bind(bound, thumbprint)
 	}
 	return c
 }
 
-// bind ties the claims to one upstream and one request. A Transaction Token is not: it
-// is handed on to requests that nobody knows yet.
-func (c *claims) bind(b *connector.Bound) {
+// bind ties the claims to one upstream, one request and one connection's certificate. A
+// Transaction Token is not: it is handed on, over other connections, to requests that
+// nobody knows yet.
+func (c *claims) bind(b *connector.Bound, thumbprint string) {
+	if thumbprint != "" {
+		c.Confirm = &confirmation{thumbprint}
+	}
 	c.Audience = b.Connector.Assertion.Audience
 	c.Method, c.Target = b.Method, b.Origin.String()+b.Path
 	if b.Query != "" {

@@ -43,14 +43,16 @@ type Minter struct{ o Options }
 // New makes a Minter.
 func New(o Options) *Minter { return &Minter{o} }
 
-// Ready says before anything is recorded whether the connector's assertion can be made:
-// CREDENTIAL_MISSING where it wants one and this broker has no issuer.
+// noIssuer says what is missing where an assertion is wanted.
+const noIssuer = "an assertion is wanted, and this broker makes none: assertions.issuer is not configured"
+
+// Ready says before anything is recorded whether what the connector wants said of the
+// user can be: CREDENTIAL_MISSING where it wants that and this broker has no issuer.
 func (m *Minter) Ready(c *connector.Connector) error {
-	if c.Assertion == nil || m.o.Issuer != "" {
+	if !c.States() || m.o.Issuer != "" {
 		return nil
 	}
-	return fault.New(fault.CredentialMissing, "the connector "+c.Name+
-		" wants an assertion, and this broker makes none: assertions.issuer is not configured", nil).With("connector", c.Name)
+	return fault.New(fault.CredentialMissing, "connector "+c.Name+": "+noIssuer, nil).With("connector", c.Name)
 }
 
 // Assertion is one signed statement, for one attempt of one call. It is unprintable.
@@ -63,8 +65,10 @@ type Assertion struct {
 }
 
 // Mint makes and signs the assertion that the bound call's connector asks for. It demands
-// the Intent of the call: nothing is said of a user without a decision and a record.
-func (m *Minter) Mint(_ context.Context, intent audit.Intent, caller *task.Caller, bound *connector.Bound) (Assertion, error) {
+// the Intent of the call: nothing is said of a user without a decision and a record. shown
+// is the certificate that the call's connection will show, the zero one for none: the
+// assertion is bound to it, and cannot be added to what shows another.
+func (m *Minter) Mint(_ context.Context, intent audit.Intent, caller *task.Caller, bound *connector.Bound, shown egress.Certificate) (Assertion, error) {
 	if err := intent.Check(); err != nil {
 		return Assertion{}, err
 	}
@@ -78,17 +82,17 @@ func (m *Minter) Mint(_ context.Context, intent audit.Intent, caller *task.Calle
 	if _, err := io.ReadFull(m.o.Rand, jti); err != nil {
 		return Assertion{}, internal(err)
 	}
-	c := m.build(attempt{intent.InvocationID(), base64.RawURLEncoding.EncodeToString(jti), m.o.Now()}, caller, bound)
+	c := m.build(attempt{intent.InvocationID(), base64.RawURLEncoding.EncodeToString(jti), m.o.Now()}, caller, bound, shown.Thumbprint())
 	want := bound.Connector.Assertion
 	token, err := m.sign(typ(want.Profile), &c)
 	if err != nil {
 		return Assertion{}, internal(err)
 	}
-	return Assertion{ID: c.ID, Header: c.header(), attach: attachment(want.Header, token)}, nil
+	return Assertion{ID: c.ID, Header: c.header(), attach: attachment(want, token, shown.Thumbprint())}, nil
 }
 
 // sign writes a JWS in its compact form (RFC 7515, 7.1) with the active key.
-func (m *Minter) sign(typ string, c *claims) (string, error) {
+func (m *Minter) sign(typ string, claims any) (string, error) {
 	kid, sign, err := m.o.Keys.AssertionKey()
 	if err != nil {
 		return "", err
@@ -97,7 +101,7 @@ func (m *Minter) sign(typ string, c *claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	payload, err := json.Marshal(c)
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
@@ -113,9 +117,12 @@ func (m *Minter) sign(typ string, c *claims) (string, error) {
 // attachment sets the header, and has the signature scrubbed from the answer: without it
 // nobody can show the token again. The claims before it are about the caller itself and
 // no secret, and to search for them too would cost ten times the signing.
-func attachment(header, token string) func(egress.Attachment) error {
+func attachment(want *connector.Assertion, token, thumbprint string) func(egress.Attachment) error {
 	return func(to egress.Attachment) error {
-		if err := to.SetHeader(header, token); err != nil {
+		if want.Profile == connector.RequestBound && to.Certificate().Thumbprint() != thumbprint {
+			return errors.New("it is bound to another certificate than the connection's")
+		}
+		if err := to.SetHeader(want.Header, token); err != nil {
 			return err
 		}
 		signature := token[strings.LastIndexByte(token, '.')+1:]

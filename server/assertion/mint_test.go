@@ -83,7 +83,7 @@ func TestClaims(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			call := bound(t, c.wants, c.tool, c.arguments)
-			made, err := b.Mint(t.Context(), b.intent(t, "default", "invocation-1"), caller(), call)
+			made, err := b.Mint(t.Context(), b.intent(t, "default", "invocation-1"), caller(), call, egress.Certificate{})
 			require.NoError(t, err)
 			values := sent(t, made, call).Values(c.header)
 			require.Len(t, values, 1)
@@ -116,34 +116,34 @@ func TestMintRefuses(t *testing.T) {
 	stranger.Task.Workspace = "other"
 	for name, mint := range map[string]func() error{
 		"zero intent": func() error {
-			_, err := b.Mint(t.Context(), audit.Intent{}, caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
+			_, err := b.Mint(t.Context(), audit.Intent{}, caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 		"finished intent": func() error {
-			_, err := b.Mint(t.Context(), finished, caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
+			_, err := b.Mint(t.Context(), finished, caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 		"another workspace's intent": func() error {
-			_, err := b.Mint(t.Context(), b.intent(t, "other", "i"), caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
+			_, err := b.Mint(t.Context(), b.intent(t, "other", "i"), caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 		"another workspace's caller": func() error {
-			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), stranger, bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
+			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), stranger, bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 		"another workspace's connector": func() error {
 			call := bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`)
 			call.Connector.Workspace = "other"
-			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), call)
+			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), call, egress.Certificate{})
 			return err
 		},
 		"a connector that asks for none": func() error {
-			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), bound(t, "", "payslip.get", `{"user":"alice"}`))
+			_, err := b.Mint(t.Context(), b.intent(t, "default", "i"), caller(), bound(t, "", "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 		"no randomness": func() error {
 			m := b.minter(issuer, iotest.ErrReader(errors.New("no entropy")))
-			_, err := m.Mint(t.Context(), b.intent(t, "default", "i"), caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`))
+			_, err := m.Mint(t.Context(), b.intent(t, "default", "i"), caller(), bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), egress.Certificate{})
 			return err
 		},
 	} {
@@ -160,7 +160,7 @@ func TestWithoutIssuer(t *testing.T) {
 	call := bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`)
 	require.NoError(t, off.Ready(bound(t, "", "payslip.get", `{"user":"alice"}`).Connector))
 	require.True(t, fault.Is(off.Ready(call.Connector), fault.CredentialMissing))
-	_, err := off.Mint(t.Context(), b.intent(t, "default", "i"), caller(), call)
+	_, err := off.Mint(t.Context(), b.intent(t, "default", "i"), caller(), call, egress.Certificate{})
 	require.True(t, fault.Is(err, fault.CredentialMissing))
 	require.Empty(t, off.Documents())
 	require.NoError(t, b.Ready(call.Connector))
@@ -172,7 +172,7 @@ func TestEachAttemptHasItsOwnID(t *testing.T) {
 	call, intent := bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`), b.intent(t, "default", "one")
 	seen := map[string]bool{}
 	for range 100 {
-		made, err := b.Mint(t.Context(), intent, caller(), call)
+		made, err := b.Mint(t.Context(), intent, caller(), call, egress.Certificate{})
 		require.NoError(t, err)
 		seen[made.ID] = true
 	}
@@ -184,7 +184,7 @@ func TestEachAttemptHasItsOwnID(t *testing.T) {
 func TestTheTokenIsKept(t *testing.T) {
 	b := newBench(t)
 	call := bound(t, wantsDefault, "payslip.get", `{"user":"alice"}`)
-	made, err := b.Mint(t.Context(), b.intent(t, "default", "one"), caller(), call)
+	made, err := b.Mint(t.Context(), b.intent(t, "default", "one"), caller(), call, egress.Certificate{})
 	require.NoError(t, err)
 	token := sent(t, made, call).Get("X-Onedoor-Jwt-Assertion")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
@@ -212,7 +212,7 @@ func TestAddToLeavesTheCredentialAsItWas(t *testing.T) {
 	require.NoError(t, kept.SetHeader("X-Api-Key", "sk-canary"))
 	require.NoError(t, kept.Scrub([]byte("sk-canary")))
 	for range 2 {
-		made, err := b.Mint(t.Context(), b.intent(t, "default", uuid.NewString()), caller(), call)
+		made, err := b.Mint(t.Context(), b.intent(t, "default", uuid.NewString()), caller(), call, egress.Certificate{})
 		require.NoError(t, err)
 		both, err := made.AddTo(kept)
 		require.NoError(t, err)
@@ -233,7 +233,7 @@ func TestASameNamedHeaderIsDropped(t *testing.T) {
 	} {
 		call := bound(t, wants, "payslip.get", `{"user":"alice"}`)
 		call.Header[header] = []string{"forged"}
-		made, err := b.Mint(t.Context(), b.intent(t, "default", uuid.NewString()), caller(), call)
+		made, err := b.Mint(t.Context(), b.intent(t, "default", uuid.NewString()), caller(), call, egress.Certificate{})
 		require.NoError(t, err)
 		for name, values := range sent(t, made, call) {
 			require.NotContains(t, values, "forged", name)
@@ -248,7 +248,7 @@ func BenchmarkMint(b *testing.B) {
 	call := bound(b, wantsDefault, "payslip.get", `{"user":"alice"}`)
 	intent := k.intent(b, "default", "one")
 	for b.Loop() {
-		made, err := k.Mint(b.Context(), intent, caller(), call)
+		made, err := k.Mint(b.Context(), intent, caller(), call, egress.Certificate{})
 		require.NoError(b, err)
 		_, err = made.AddTo(egress.NewAttachment())
 		require.NoError(b, err)

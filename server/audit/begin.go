@@ -33,6 +33,9 @@ type Call struct {
 	MostBytes int64
 	// Stream holds the whole allowance of bytes while the answer runs.
 	Stream bool
+	// Estimate is the most that a call of a model may use; nil for every other call, and
+	// then a grant that limits tokens or money allows none.
+	Estimate *Estimate
 }
 
 // Intent is the proof that a call was decided and durably recorded. Its zero value
@@ -41,6 +44,8 @@ type Intent struct {
 	event   *Event
 	limited bool
 	most    Allowance
+	held    *grant.Limits
+	limits  grant.Limits
 	used    *bool
 }
 
@@ -82,6 +87,22 @@ func (i Intent) Workspace() string {
 	return i.event.Workspace
 }
 
+// TaskID is the task of the call; empty for an act that is no call.
+func (i Intent) TaskID() string {
+	if i.event == nil {
+		return ""
+	}
+	return i.event.TaskID
+}
+
+// UserID is the user on whose behalf the call is made; empty for an act that is no call.
+func (i Intent) UserID() string {
+	if i.event == nil {
+		return ""
+	}
+	return i.event.UserID
+}
+
 // Allowance says how much of the answer may be handed over.
 func (i Intent) Allowance() Allowance { return i.most }
 
@@ -103,16 +124,17 @@ func (l *Log) Begin(ctx context.Context, c Call) (Intent, error) {
 	ref := TaskRef{t.Workspace, t.ID}
 	event := callEvent(&c)
 	allowed := Allowance{Bytes: -1, Rows: -1}
-	e := &entry{rows: func(ctx context.Context, tx Tx, now time.Time) ([]Event, error) {
+	e := &entry{}
+	e.rows = func(ctx context.Context, tx Tx, now time.Time) ([]Event, error) {
 		var err error
 		if c.Grant.Limits.Any() {
-			if allowed, err = reserve(ctx, tx, ref, &c); err != nil {
+			if allowed, e.held, err = reserve(ctx, tx, ref, &c); err != nil {
 				return nil, err
 			}
 		}
 		event.Time = now
 		return []Event{event}, nil
-	}}
+	}
 	// A READ call may rely on the lease of the task's cache entry; what changes
 	// anything is checked in the very transaction that records it.
 	if c.Severity != grant.Read {
@@ -125,44 +147,58 @@ func (l *Log) Begin(ctx context.Context, c Call) (Intent, error) {
 		return Intent{}, l.withFirst(ctx, ref.Workspace, err)
 	}
 	limits := c.Grant.Limits
-	intent := Intent{event: &e.events[0], most: allowed, limited: limits.Bytes > 0 || limits.Rows > 0, used: new(bool)}
-	if ctx.Err() != nil {
-		l.Finish(intent, Outcome{Result: NotSent, Reason: "CANCELLED", Unused: intent.Reserved(c.Stream)})
-		return Intent{}, fault.New(fault.UpstreamUnavailable, "cancelled before anything was sent", ctx.Err())
+	intent := Intent{
+		event: &e.events[0], most: allowed, limited: limits.Bytes > 0 || limits.Rows > 0, held: &e.held, limits: limits, used: new(bool),
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		recorded, told, public := "CANCELLED", fault.UpstreamUnavailable, "cancelled before anything was sent"
+		if cut := (*fault.Error)(nil); errors.As(cause, &cut) {
+			recorded, told, public = string(cut.Reason), cut.Reason, cut.Public
+		}
+		l.Finish(intent, Outcome{Result: NotSent, Reason: recorded, Unused: intent.Reserved()})
+		return Intent{}, fault.New(told, public, errors.Join(ErrFinished, cause))
 	}
 	return intent, nil
 }
 
-// reserve takes one call, and for a stream all bytes that it may bring. What an
-// answer holds is settled before it is handed over.
-func reserve(ctx context.Context, tx Tx, ref TaskRef, c *Call) (Allowance, error) {
+// ErrFinished is the cause of an error of Begin whose intent has been recorded, and its
+// outcome too: that nothing was sent, since the caller's context had ended by then.
+var ErrFinished = errors.New("the caller's end came before anything was sent")
+
+// reserve takes one call, the tokens and the money that a call of a model may use, and
+// for a stream all bytes that it may bring. What an answer holds is settled before it is
+// handed over. held is what Finish gives back where it was not used.
+func reserve(ctx context.Context, tx Tx, ref TaskRef, c *Call) (allowed Allowance, held grant.Limits, err error) {
 	left, err := tx.Remaining(ctx, ref, c.Grant.ID)
 	if err != nil {
-		return Allowance{}, fmt.Errorf("read limits: %w", err)
+		return allowed, held, fmt.Errorf("read limits: %w", err)
 	}
 	if used := exhausted(left); used != "" {
-		return Allowance{}, limitReached(used, c.Grant.ID)
+		return allowed, held, limitReached(used, c.Grant.ID)
 	}
-	amount := grant.Limits{}
+	if held, err = estimated(c, left); err != nil {
+		return allowed, grant.Limits{}, err
+	}
+	allowed = Allowance{Bytes: left.Bytes, Rows: left.Rows}
+	if c.Stream && left.Bytes >= 0 {
+		held.Bytes = min(left.Bytes, c.MostBytes)
+		allowed.Bytes = held.Bytes
+	}
+	amount := held
 	if left.Calls >= 0 {
 		amount.Calls = 1
 	}
-	allowed := Allowance{Bytes: left.Bytes, Rows: left.Rows}
-	if c.Stream && left.Bytes >= 0 {
-		amount.Bytes = min(left.Bytes, c.MostBytes)
-		allowed.Bytes = amount.Bytes
-	}
 	if !amount.Any() {
-		return allowed, nil
+		return allowed, held, nil
 	}
 	ok, err := tx.Reserve(ctx, ref, c.Grant.ID, amount)
 	if err != nil {
-		return Allowance{}, fmt.Errorf("reserve limits: %w", err)
+		return allowed, held, fmt.Errorf("reserve limits: %w", err)
 	}
 	if !ok {
-		return Allowance{}, limitReached("calls", c.Grant.ID)
+		return allowed, held, limitReached("calls", c.Grant.ID)
 	}
-	return allowed, nil
+	return allowed, held, nil
 }
 
 func exhausted(left grant.Limits) string {
@@ -178,16 +214,31 @@ func exhausted(left grant.Limits) string {
 }
 
 func limitReached(what, grantID string) *fault.Error {
-	return fault.New(fault.LimitReached, "the grant's limit of "+what+" is used up", nil).
+	return fault.New(fault.LimitReached, "the grant's limit of "+what+" is used up, or that of a grant above it in the tree", nil).
 		With("limit", what).With("grant_id", grantID)
 }
 
 // Reserved is what Begin reserved beyond the call itself.
-func (i Intent) Reserved(stream bool) grant.Limits {
-	if stream && i.most.Bytes > 0 {
-		return grant.Limits{Bytes: i.most.Bytes}
+func (i Intent) Reserved() grant.Limits {
+	if i.held == nil {
+		return grant.Limits{}
 	}
-	return grant.Limits{}
+	return *i.held
+}
+
+// Counted keeps of what was used what the grant limits; only that has a counter to be
+// taken from.
+func (i Intent) Counted(used grant.Limits) grant.Limits {
+	keep := func(limit, used int64) int64 {
+		if limit > 0 {
+			return used
+		}
+		return 0
+	}
+	return grant.Limits{
+		Bytes: keep(i.limits.Bytes, used.Bytes), Rows: keep(i.limits.Rows, used.Rows),
+		Tokens: keep(i.limits.Tokens, used.Tokens), MicroUSD: keep(i.limits.MicroUSD, used.MicroUSD),
+	}
 }
 
 // Settle takes what an answer holds out of a limited grant before the answer is
@@ -222,6 +273,9 @@ func callEvent(c *Call) Event {
 	}
 	e.GrantID, e.CredentialID, e.CredentialVersion = c.Grant.ID, c.CredentialID, c.CredentialVersion
 	e.RequestBytes = c.RequestBytes
+	if c.Estimate != nil && c.Estimate.Usage != nil {
+		e.Detail = withEstimate(e.Detail, c.Estimate.Usage)
+	}
 	return e
 }
 
@@ -230,16 +284,24 @@ func CallerEvent(c *task.Caller) Event {
 	return Event{
 		Workspace: c.Task.Workspace, TaskID: c.Task.ID, KeyID: c.Task.KeyID, UserID: c.Task.User.ID,
 		Agent: c.Task.Agent, SPIFFEID: c.Workload.String(), AuthMethod: c.AuthMethod, Peer: c.Peer,
-		Detail: vouched(c.Task.User.Issuer),
+		Detail: background(&c.Task),
 	}
 }
 
-// vouched says who vouches for the user: an issuer of ID tokens, or "local" for the
-// orchestrator that asserted them.
-func vouched(issuer string) string {
-	text, _ := json.Marshal(struct {
-		UserIssuer string `json:"user_issuer"`
-	}{issuer}) // a string always encodes
+// background says who vouches for the user, an issuer of ID tokens or "local" for the
+// orchestrator that asserted them, and of a delegated task which are above it: its parent
+// first and the root last.
+func background(t *task.Task) string {
+	d := struct {
+		UserIssuer string          `json:"user_issuer"`
+		ParentID   string          `json:"parent_id,omitempty"`
+		RootID     string          `json:"root_id,omitempty"`
+		Above      []task.Ancestor `json:"above,omitempty"`
+	}{UserIssuer: t.User.Issuer, ParentID: t.ParentID, Above: t.Above}
+	if t.ParentID != "" {
+		d.RootID = t.RootID
+	}
+	text, _ := json.Marshal(d) // strings always encode
 	return string(text)
 }
 

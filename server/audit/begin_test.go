@@ -18,7 +18,8 @@ import (
 func TestEndedTask(t *testing.T) {
 	ends := map[string]func(t *testing.T, b *bench, c *audit.Call){
 		"revoked": func(t *testing.T, b *bench, c *audit.Call) {
-			require.NoError(t, b.store.Tasks().EndTask(t.Context(), workspace, c.Caller.Task.ID, task.Revoked, b.clock.now()))
+			_, err := b.store.Tasks().EndTask(t.Context(), workspace, c.Caller.Task.ID, task.Revoked, b.clock.now())
+			require.NoError(t, err)
 		},
 		"expired": func(_ *testing.T, b *bench, _ *audit.Call) {
 			b.clock.advance(time.Hour)
@@ -204,7 +205,7 @@ func TestUnlimitedGrant(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, i.Limited())
 	require.Equal(t, audit.Allowance{Bytes: -1, Rows: -1}, i.Allowance())
-	require.Zero(t, i.Reserved(true))
+	require.Zero(t, i.Reserved())
 }
 
 // Two calls in flight may each be allowed all that is left; only one can take it.
@@ -255,9 +256,9 @@ func TestStreamReservation(t *testing.T) {
 			i, err := b.Begin(t.Context(), c)
 			require.NoError(t, err)
 			require.Equal(t, k.reserved, i.Allowance().Bytes)
-			require.Equal(t, grant.Limits{Bytes: k.reserved}, i.Reserved(true))
+			require.Equal(t, grant.Limits{Bytes: k.reserved}, i.Reserved())
 			require.Equal(t, k.limit-k.reserved, b.left(t, c).Bytes, "held while it runs")
-			b.Finish(i, audit.Outcome{Result: audit.OK, Used: grant.Limits{Bytes: k.used}, Unused: i.Reserved(true)})
+			b.Finish(i, audit.Outcome{Result: audit.OK, Used: grant.Limits{Bytes: k.used}, Unused: i.Reserved()})
 			b.close(t)
 			require.Equal(t, k.left, b.left(t, c).Bytes)
 		})

@@ -133,7 +133,7 @@ func TestOutcomesOutliveTheStore(t *testing.T) {
 	require.NoError(t, err)
 	b.flaky.set(func(f *flaky) { f.down = true })
 	before := b.flaky.written()
-	b.Finish(i, audit.Outcome{Result: audit.OK, Used: grant.Limits{Bytes: 300}, Unused: i.Reserved(true)})
+	b.Finish(i, audit.Outcome{Result: audit.OK, Used: grant.Limits{Bytes: 300}, Unused: i.Reserved()})
 	eventually(t, "it was tried several times", func() bool { return b.flaky.written() >= before+3 })
 	_, err = b.Begin(t.Context(), again(c))
 	requireUnavailable(t, audit.Intent{}, err)

@@ -16,9 +16,15 @@ type Outcome struct {
 	RequestBytes   int64
 	ResponseBytes  int64
 	Detail         string // a JSON object; empty for none
+	// CredentialVersion is the one that was attached; 0: the one of the intent. A refresh
+	// between the two makes a newer one.
+	CredentialVersion int64
 	// Used is what a limited grant consumed beyond what was settled already, and
 	// Unused what was reserved and not consumed.
 	Used, Unused grant.Limits
+	// Usage is what a model was used for; nil for a call that used none. It goes into
+	// the ledger with the outcome's row.
+	Usage *Usage
 }
 
 // Finish queues the outcome of an intent; it is durable within about 50 ms, or as
@@ -39,6 +45,9 @@ func (l *Log) finishRow(intent Event, o Outcome) {
 	}
 	e.Outcome, e.Reason, e.UpstreamStatus = o.Result, o.Reason, o.UpstreamStatus
 	e.RequestBytes, e.ResponseBytes, e.Detail = o.RequestBytes, o.ResponseBytes, o.Detail
+	if o.CredentialVersion > 0 {
+		e.CredentialVersion = o.CredentialVersion
+	}
 	e.Time = l.o.Now()
 	e.Duration = e.Time.Sub(intent.Time)
 	ref := TaskRef{intent.Workspace, intent.TaskID}
@@ -49,8 +58,23 @@ func (l *Log) finishRow(intent Event, o Outcome) {
 				return nil, err
 			}
 		}
+		if err := enter(ctx, tx, intent, &e, o.Usage); err != nil {
+			return nil, err
+		}
 		return []Event{e}, nil
 	}})
+}
+
+// enter puts what a call used into the ledger. A call that could have used something and
+// did not has no row: not even that of a sweeper that took this broker for dead.
+func enter(ctx context.Context, tx Tx, intent Event, outcome *Event, used *Usage) error {
+	switch {
+	case used != nil:
+		return tx.AddUsage(ctx, ledgerRow(outcome, *used))
+	case estimateOf(intent.Detail) != nil:
+		return tx.RemoveUsage(ctx, intent.Workspace, intent.InvocationID)
+	}
+	return nil
 }
 
 func minus(a, b grant.Limits) grant.Limits {

@@ -2,9 +2,10 @@ package audit
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
+
+	"github.com/onedoor/onedoor/server/limit"
 )
 
 // Refuse records a refusal and waits until that is durable. From the tenth a minute
@@ -32,7 +33,7 @@ func refusalKey(e *Event) [2]string {
 	if e.SPIFFEID != "" {
 		return [2]string{e.Workspace + "|" + e.SPIFFEID, e.Reason}
 	}
-	return [2]string{hostOf(e.Peer), e.Reason}
+	return [2]string{limit.PeerOf(e.Peer), e.Reason}
 }
 
 const (
@@ -118,13 +119,4 @@ func (l *Log) flushRefusals() {
 			return []Event{row}, nil
 		}})
 	}
-}
-
-// hostOf drops the port of a peer address: a stranger has many of them.
-func hostOf(peer string) string {
-	host, _, err := net.SplitHostPort(peer)
-	if err != nil {
-		return peer
-	}
-	return host
 }

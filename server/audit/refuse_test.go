@@ -84,6 +84,16 @@ func TestManyRefusalsAreCounted(t *testing.T) {
 	}, refusals(b.trail(t)))
 }
 
+// A stranger has any number of the addresses of one IPv6 network.
+func TestRefusalsFromOneNetwork(t *testing.T) {
+	b := newBench(t)
+	for i := range 30 {
+		b.refuse(t, 1, stranger(fmt.Sprintf("[2001:db8:1:2::%x]:1", i), fault.SVIDInvalid))
+	}
+	b.refuse(t, 1, stranger("[2001:db8:1:3::1]:1", fault.SVIDInvalid))
+	require.Len(t, b.trail(t), 1+9+1)
+}
+
 func TestRefusalsAreCountedByTheMinute(t *testing.T) {
 	b := newBench(t)
 	e := stranger("192.0.2.1:1", fault.SVIDInvalid)

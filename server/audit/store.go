@@ -52,6 +52,11 @@ type Tx interface {
 	Settle(ctx context.Context, task TaskRef, grantID string, difference grant.Limits) error
 	// Remaining returns what is left of a limited grant; unlimited parts are -1.
 	Remaining(ctx context.Context, task TaskRef, grantID string) (grant.Limits, error)
+	// AddUsage puts the usage of one call into the ledger, in place of what stood there
+	// of the same invocation.
+	AddUsage(ctx context.Context, row LedgerRow) error
+	// RemoveUsage takes the row of an invocation out of the ledger, if there is one.
+	RemoveUsage(ctx context.Context, workspace, invocationID string) error
 	// OpenChain registers a chain of a broker's incarnation.
 	OpenChain(ctx context.Context, chainID, brokerID, incarnation string, now time.Time) error
 	// Append writes rows; their (chain, seq) must be new.

@@ -64,6 +64,12 @@ func (l *Log) unknown(intent Event) *entry {
 			return nil, err
 		}
 		e.Time, e.Duration = now, now.Sub(intent.Time)
+		// Nobody knows what it used. What it reserved stays taken, and is in the ledger.
+		if u := estimateOf(intent.Detail); u != nil {
+			if err := tx.AddUsage(ctx, ledgerRow(&e, *u)); err != nil {
+				return nil, err
+			}
+		}
 		return []Event{e}, nil
 	}}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/grant"
 	"github.com/onedoor/onedoor/server/store"
 )
 
@@ -24,6 +25,7 @@ type entry struct {
 
 	err    error
 	events []Event
+	held   grant.Limits // what an intent reserved beyond its call
 }
 
 // doubt is a batch whose commit was neither confirmed nor denied.
@@ -338,7 +340,7 @@ func (l *Log) resolve(ctx context.Context) error {
 		}
 		for i := range e.events {
 			if k := e.events[i].Kind; k == IntentRow || k == AdminIntent {
-				l.finishRow(e.events[i], Outcome{Result: NotSent, Reason: string(fault.AuditUnavailable)})
+				l.finishRow(e.events[i], Outcome{Result: NotSent, Reason: string(fault.AuditUnavailable), Unused: e.held})
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/onedoor/onedoor/server/assertion"
@@ -13,6 +14,8 @@ import (
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/limit"
+	"github.com/onedoor/onedoor/server/model"
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/upstream"
 )
@@ -25,13 +28,14 @@ type Connectors interface {
 // Credentials finds what a call needs, and attaches it to a recorded call.
 type Credentials interface {
 	Find(ctx context.Context, c *connector.Connector, userID string) ([]credential.Record, error)
-	Attach(ctx context.Context, i audit.Intent, c *connector.Connector, records []credential.Record) (egress.Attachment, error)
+	Attach(ctx context.Context, i audit.Intent, caller *task.Caller, b *connector.Bound, records []credential.Record) (credential.Attached, error)
+	Doubt(records []credential.Record)
 }
 
 // Assertions says of the user, in a recorded call, what its connector asks for.
 type Assertions interface {
 	Ready(c *connector.Connector) error
-	Mint(ctx context.Context, i audit.Intent, caller *task.Caller, bound *connector.Bound) (assertion.Assertion, error)
+	Mint(ctx context.Context, i audit.Intent, caller *task.Caller, bound *connector.Bound, shown egress.Certificate) (assertion.Assertion, error)
 }
 
 // Trail records calls and refusals.
@@ -47,16 +51,22 @@ type Upstream interface {
 	Do(ctx context.Context, i audit.Intent, c upstream.Call) (*upstream.Answer, error)
 }
 
-// Options are what a Broker is made of; all are needed.
+// Options are what a Broker is made of. All are needed but Identity, without which calls
+// of connectors that want it fail.
 type Options struct {
 	Connectors  Connectors
 	Credentials Credentials
 	Assertions  Assertions
+	Identity    Identity
 	Trail       Trail
 	// Upstreams by the kind of connector.
 	Upstreams map[string]Upstream
-	Now       func() time.Time // the store's clock
-	Log       *slog.Logger
+	// Gate lets calls in by connector.
+	Gate *limit.Gate
+	// Budget bounds what is held of answers whose caller has no account.
+	Budget *limit.Budget
+	Now    func() time.Time // the store's clock
+	Log    *slog.Logger
 }
 
 // Broker makes calls for sandboxes.
@@ -73,9 +83,11 @@ type Call struct {
 	Caller         *task.Caller
 	Grants         *grant.Set
 	Connector      string
-	Tool           string
+	Tool           string // its name, or its function name
 	Arguments      []byte // JSON text
 	IdempotencyKey string
+	// Request stands in place of Tool and Arguments, which are then taken from it.
+	Request *connector.Request
 }
 
 // Answer is the upstream's whole answer.
@@ -93,11 +105,12 @@ func (b *Broker) Invoke(ctx context.Context, c Call) (*Answer, error) {
 		return nil, err
 	}
 	var answer *Answer
+	ctx, stop := b.until(ctx, s.end)
 	err = s.run(ctx, func() (used grant.Limits, err error) {
 		answer, used, err = s.whole(ctx)
 		return used, err
 	})
-	return answer, err
+	return answer, stop(err)
 }
 
 // Sink takes a streamed answer: one Head, then Data as it arrives. An error from it
@@ -107,19 +120,25 @@ type Sink interface {
 	Data(piece []byte) error
 }
 
-// InvokeStream makes one call and relays its answer as it arrives. It returns the
-// number of bytes relayed.
+// InvokeStream makes one call and relays its answer as it arrives, or when it is whole
+// where the call is a request in the upstream's own form and its rows are counted. It
+// returns the number of bytes relayed.
 func (b *Broker) InvokeStream(ctx context.Context, c Call, sink Sink) (int64, error) {
 	s, err := b.start(ctx, c, true)
 	if err != nil {
 		return 0, err
 	}
 	var n int64
+	ctx, stop := b.until(ctx, s.end)
 	err = s.run(ctx, func() (grant.Limits, error) {
+		if !s.stream {
+			n, err = s.counted(ctx, sink)
+			return grant.Limits{}, err
+		}
 		n, err = s.relay(ctx, sink)
 		return grant.Limits{Bytes: n}, err
 	})
-	return n, err
+	return n, stop(err)
 }
 
 // decided is a call that was judged and found allowed; nothing is recorded yet.
@@ -127,22 +146,42 @@ type decided struct {
 	bound    *connector.Bound
 	decision grant.Decision
 	records  []credential.Record
+	model    *model.Call // nil for what is no model API
 }
 
 // start takes a call to its recorded intent: steps a to c.
 func (b *Broker) start(ctx context.Context, c Call, stream bool) (*sent, error) {
-	d, err := b.decide(ctx, c)
-	if err == nil && stream && d.decision.Grant.Limits.Rows > 0 {
+	d, err := decided{}, b.match(ctx, &c)
+	if err == nil {
+		d, err = b.decide(ctx, c)
+	}
+	if rows := err == nil && d.decision.Grant.Limits.Rows > 0; rows && stream && c.Request != nil {
+		stream = false // the caller sees no difference, so the answer may be counted first
+	} else if rows && stream {
 		err = fault.New(fault.LimitReached, "the grant limits rows, which cannot be counted in a stream: use Invoke", nil).With("limit", "rows")
+	}
+	if err == nil {
+		err = d.attribute(c.Caller)
+	}
+	var pass *limit.Pass
+	if err == nil {
+		pass, err = b.enter(ctx, c)
 	}
 	if err != nil {
 		return nil, b.refuse(ctx, c, d, err)
 	}
 	intent, err := b.o.Trail.Begin(ctx, auditCall(c, d, stream))
 	if err != nil {
+		pass.Leave()
+		if errors.Is(err, audit.ErrFinished) {
+			return nil, err // its rows say it
+		}
 		return nil, b.refuse(ctx, c, d, err)
 	}
-	return &sent{b: b, intent: intent, caller: c.Caller, bound: d.bound, records: d.records, stream: stream}, nil
+	return &sent{
+		b: b, intent: intent, pass: pass, caller: c.Caller, bound: d.bound, records: d.records, model: d.model, stream: stream,
+		end: d.decision.Grant.ExpiresAt,
+	}, nil
 }
 
 // decide is steps a and b: what the call is, whether it is granted, and whether what
@@ -175,11 +214,14 @@ func (b *Broker) decide(ctx context.Context, c Call) (decided, error) {
 	if d.records, err = b.o.Credentials.Find(ctx, conn, c.Caller.Task.User.ID); err != nil {
 		return d, err
 	}
+	if err := b.mayShow(conn); err != nil {
+		return d, err
+	}
 	return d, b.o.Assertions.Ready(conn)
 }
 
 func notGranted(c Call) error {
-	return fault.New(fault.GrantMissing, "no grant of this task names "+c.Connector+" "+c.Tool, nil)
+	return fault.New(fault.GrantMissing, strings.TrimSuffix("no grant of this task names "+c.Connector+" "+c.Tool, " "), nil)
 }
 
 func refusal(d grant.Decision) error {
@@ -219,6 +261,7 @@ func auditCall(c Call, d decided, stream bool) audit.Call {
 		Revision: d.bound.Connector.Revision, Resources: d.bound.Resources, Severity: d.bound.Severity,
 		Grant: d.decision.Grant, IdempotencyKey: c.IdempotencyKey,
 		RequestBytes: int64(len(d.bound.Body)), MostBytes: d.bound.Tool.MaxResponseBytes, Stream: stream,
+		Estimate: d.estimate(),
 	}
 	if len(d.records) > 0 {
 		a.CredentialID, a.CredentialVersion = d.records[0].ID, d.records[0].Version
@@ -238,7 +281,10 @@ type Explanation struct {
 // Explain judges a call without making it: nothing is recorded, reserved or sent. Its
 // error means that the question could not be answered.
 func (b *Broker) Explain(ctx context.Context, c Call) (Explanation, error) {
-	d, err := b.decide(ctx, c)
+	d, err := decided{}, b.match(ctx, &c)
+	if err == nil {
+		d, err = b.decide(ctx, c)
+	}
 	x := Explanation{Decision: d.decision, Err: err}
 	if d.bound != nil {
 		x.Severity, x.Resources = d.bound.Severity, d.bound.Resources

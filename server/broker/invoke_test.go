@@ -153,7 +153,10 @@ func TestUpstreamFailures(t *testing.T) {
 			b.answer(text(200, strings.Repeat("x", 11)))
 		}, fault.LimitReached, "200", audit.Failed, 1},
 		"a coding in which no secret is found": {"contacts.get", `{"id":1}`, all, func(_ *testing.T, b *bench) {
-			b.answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "br") })
+			b.answer(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "compress")
+				_, _ = w.Write([]byte("{}"))
+			})
 		}, fault.OutcomeUnknown, "", audit.Unknown, 1},
 		"more rows than the grant allows": {"contacts.list", `{}`, "crm: contacts.list READ contact:* rows=2", func(_ *testing.T, b *bench) {
 			b.answer(text(200, `{"items":[1,2,3]}`))
@@ -229,6 +232,29 @@ func TestCallersEndIsRecorded(t *testing.T) {
 			o := b.outcome(t, c)
 			require.Equal(t, audit.Unknown, o.Outcome, "it was sent")
 			require.Equal(t, k.reason, o.Reason)
+		})
+	}
+}
+
+// TestACutIsRecordedOnce: a call that is cut before it has left has one outcome, which says
+// why, and no refusal beside it.
+func TestACutIsRecordedOnce(t *testing.T) {
+	ended := fault.New(fault.TaskEnded, "the task ended while the call was running", nil)
+	for name, when := range map[string]func(b *bench, cut func()){
+		"while it is recorded": func(b *bench, cut func()) { b.trailStore.written = cut },
+		"while it connects":    func(b *bench, cut func()) { b.names.asked = cut },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			c := b.call(t, "contacts.add", `{}`, all)
+			when(b, func() { cancel(ended) })
+			_, err := b.Invoke(ctx, c)
+			require.Error(t, err)
+			require.Zero(t, b.hits.Load())
+			o := b.outcome(t, c)
+			require.Equal(t, audit.NotSent, o.Outcome)
+			require.Equal(t, "TASK_ENDED", o.Reason)
 		})
 	}
 }

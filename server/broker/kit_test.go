@@ -32,7 +32,9 @@ import (
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
 	"github.com/onedoor/onedoor/server/lease"
+	"github.com/onedoor/onedoor/server/limit"
 	"github.com/onedoor/onedoor/server/mint"
+	"github.com/onedoor/onedoor/server/oauth"
 	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/server/store/sqlstore"
 	"github.com/onedoor/onedoor/server/task"
@@ -104,21 +106,31 @@ tools:
 `
 
 // names answers every question with one address.
-type names struct{ addr atomic.Value }
+type names struct {
+	addr  atomic.Value
+	asked func() // nil, or what happens then
+}
 
 func (n *names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	if n.asked != nil {
+		n.asked()
+	}
 	return []netip.Addr{n.addr.Load().(netip.Addr)}, nil
 }
 
 // failing is the real store of the trail, told to fail every write.
 type failing struct {
 	audit.Store
-	down atomic.Bool
+	down    atomic.Bool
+	written func() // nil, or what happens then
 }
 
 func (f *failing) Write(ctx context.Context, run func(context.Context, audit.Tx) error) error {
 	if f.down.Load() {
 		return fmt.Errorf("the test's store fails: %w", store.ErrUnavailable)
+	}
+	if f.written != nil {
+		f.written()
 	}
 	return f.Store.Write(ctx, run)
 }
@@ -159,17 +171,22 @@ func newBench(t *testing.T) *bench {
 	b.store = s
 	keys := b.openTrail(t)
 	b.connectors = connector.NewRegistry(s.Connectors(), time.Minute, time.Now)
-	b.credentials = credential.NewKeeper(credential.Options{
-		Store: s.Credentials(), Sealer: vault.New(keys), NewID: uuid.NewString, Now: now,
-		Records: lease.New[credential.Place, credential.Record](time.Minute, time.Now, 100),
-		Opened:  lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
-	})
 	door := egress.New(egress.Options{Resolver: b.names})
 	t.Cleanup(door.Close)
+	b.credentials = credential.NewKeeper(credential.Options{
+		Store: s.Credentials(), Sealer: vault.New(keys), Digester: keys, OAuth: oauth.New(door, now, rand.Reader), Trail: b.trail,
+		BrokerID: "broker", Incarnation: "incarnation", NewID: uuid.NewString, Now: now, Log: slog.New(slog.DiscardHandler),
+		Records:  lease.New[credential.Place, credential.Record](time.Minute, time.Now, 100),
+		Opened:   lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
+		Fleeting: lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
+	})
 	b.options = broker.Options{
+		Gate: limit.NewGate(limit.Options{Keys: 100, Now: time.Now}), Budget: limit.NewBudget(1 << 30),
 		Connectors: b.connectors, Credentials: b.credentials, Trail: b.trail, Now: now, Log: slog.New(slog.DiscardHandler),
 		Assertions: assertion.New(assertion.Options{Issuer: "https://broker.test", Keys: keys, Rand: rand.Reader, Now: now}),
-		Upstreams:  map[string]broker.Upstream{connector.KindHTTP: upstream.NewHTTP(door)},
+		Upstreams: map[string]broker.Upstream{
+			connector.KindHTTP: upstream.NewHTTP(door), connector.KindModel: upstream.NewModel(upstream.NewHTTP(door)),
+		},
 	}
 	b.Broker = broker.New(b.options)
 	b.apply(t, func(text string) string { return text })

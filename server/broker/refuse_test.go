@@ -54,7 +54,8 @@ func TestRefusals(t *testing.T) {
 			c.Caller = &caller
 		}, false, fault.ConnectorUnknown, nil},
 		"task ended": {"contacts.add", `{}`, []string{all}, func(t *testing.T, b *bench, c *broker.Call) {
-			require.NoError(t, b.store.Tasks().EndTask(t.Context(), workspace, c.Caller.Task.ID, task.Revoked, now()))
+			_, err := b.store.Tasks().EndTask(t.Context(), workspace, c.Caller.Task.ID, task.Revoked, now())
+			require.NoError(t, err)
 		}, false, fault.TaskEnded, []string{"contact:*"}},
 		"calls used up": {"contacts.get", `{"id":1}`, []string{"crm: contacts.get READ contact:* calls=1"}, func(t *testing.T, b *bench, c *broker.Call) {
 			_, err := b.Invoke(t.Context(), again(*c))

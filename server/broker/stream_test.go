@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -99,6 +100,7 @@ func TestStreamIsCut(t *testing.T) {
 		"by the task's end": {"bytes=5000", func(end context.CancelCauseFunc) *sink {
 			return &sink{onData: func(string) error { end(ended); return nil }}
 		}, "TASK_ENDED", 5000 - 10},
+		"by the grant's end":  {"bytes=5000 until=SOON", func(context.CancelCauseFunc) *sink { return &sink{} }, "GRANT_EXPIRED", 5000 - 10},
 		"by the tool's bound": {"bytes=5000", func(context.CancelCauseFunc) *sink { return &sink{} }, "RESPONSE_TOO_LARGE", 5000 - 1024},
 		"by the grant's":      {"bytes=15", func(context.CancelCauseFunc) *sink { return &sink{} }, "LIMIT_REACHED", 0},
 	}
@@ -112,16 +114,18 @@ func TestStreamIsCut(t *testing.T) {
 						return
 					}
 					w.(http.Flusher).Flush()
-					if strings.HasPrefix(name, "by the client") || name == "by the task's end" {
+					if strings.HasPrefix(name, "by the client") || strings.HasSuffix(name, "'s end") {
 						<-r.Context().Done()
 					}
 				}
 			})
 			ctx, end := context.WithCancelCause(t.Context())
-			c := b.call(t, "contacts.get", `{"id":1}`, "crm: contacts.get READ contact:* "+k.grant)
+			soon := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+			c := b.call(t, "contacts.get", `{"id":1}`, "crm: contacts.get READ contact:* "+strings.Replace(k.grant, "SOON", soon, 1))
 			s := k.sink(end)
 			n, err := b.InvokeStream(ctx, c, s)
 			require.Error(t, err)
+			require.Equal(t, name == "by the grant's end", fault.Is(err, fault.GrantExpired))
 			require.EqualValues(t, s.body.Len(), n)
 			o := b.outcome(t, c)
 			require.Equal(t, audit.Failed, o.Outcome)

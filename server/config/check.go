@@ -18,13 +18,11 @@ func (c *Config) defaults() {
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")
 	set(&c.Drain, Duration(30*time.Second))
-	set(&c.Limits.FailuresPerSecond, 5)
-	set(&c.Limits.FailureBurst, 50)
-	set(&c.Limits.CallsPerSecond, 500)
-	set(&c.Limits.CallBurst, 1000)
-	set(&c.Limits.Concurrent, 256)
-	set(&c.Limits.StreamMax, Duration(time.Hour))
+	c.Limits.defaults()
 	set(&c.Telemetry.SampleRatio, 0.1)
+	for i := range c.Egress.Proxies {
+		set(&c.Egress.Proxies[i].Send, sendAddress)
+	}
 	if c.Assertions.Issuer != "" {
 		set(&c.Assertions.Lead, Duration(time.Hour))
 		set(&c.Assertions.Active, Duration(720*time.Hour))
@@ -67,10 +65,15 @@ func (c *Config) check() []string {
 	c.checkStore(k)
 	c.checkKeys(k)
 	c.checkAssertions(k)
-	c.checkLimits(k)
+	c.Limits.check(k)
+	c.checkLog(k)
 	c.checkTelemetry(k)
 	c.checkDevelopment(k)
 	c.checkIssuers(k)
+	c.checkConnect(k)
+	c.checkMCP(k)
+	c.checkEgress(k)
+	c.checkSVIDUpstreams(k)
 	if _, err := c.Directory(); err != nil {
 		k.faults = append(k.faults, strings.Split(err.Error(), "\n")...)
 	}
@@ -134,6 +137,8 @@ func (c *Config) checkKeys(k *checker) {
 		k.when(c.Environment == Production, "keys.master", "a master key in a file is for development: production takes a KMS")
 	case scheme != "aws-kms" && scheme != "gcp-kms" && scheme != "hcvault":
 		k.fault("keys.master", "%s: not known; want file:PATH, aws-kms://…, gcp-kms://… or hcvault://…", scheme)
+	default:
+		k.when(strings.Contains(master, "@"), "keys.master", "holds a login; that of hcvault:// stands in a file, which vault_token_file names")
 	}
 }
 
@@ -158,13 +163,7 @@ func (c *Config) checkAssertions(k *checker) {
 	}
 }
 
-func (c *Config) checkLimits(k *checker) {
-	l := &c.Limits
-	k.when(l.FailuresPerSecond < 0, "limits.failures_per_second", "must be positive")
-	k.when(l.FailureBurst < 1, "limits.failure_burst", "must be positive")
-	k.when(l.CallsPerSecond < 0, "limits.calls_per_second", "must be positive")
-	k.when(l.CallBurst < 1, "limits.call_burst", "must be positive")
-	k.when(l.Concurrent < 1, "limits.concurrent", "must be positive")
+func (c *Config) checkLog(k *checker) {
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -206,7 +205,7 @@ func (c *Config) checkDevelopment(k *checker) {
 	if m := d.Demo; m != nil {
 		k.when(c.Assertions.Issuer == "", "development.demo", "needs assertions.issuer: the payroll API verifies assertions")
 		k.when(m.Secrets == "" || m.TLS == "", "development.demo", "secrets and tls are needed")
-		for name, address := range map[string]string{"crm": m.CRM, "model": m.Model, "payroll": m.Payroll} {
+		for name, address := range map[string]string{"accounts": m.Accounts, "crm": m.CRM, "model": m.Model, "payroll": m.Payroll} {
 			k.when(!loopback(address), "development.demo."+name, "%q: want a loopback address such as 127.0.0.1:8443", address)
 		}
 	}

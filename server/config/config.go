@@ -32,8 +32,14 @@ type Config struct {
 	Workspaces []Workspace `yaml:"workspaces"`
 	// Issuers are the OpenID providers whose ID tokens say who a task's user is.
 	Issuers []Issuer `yaml:"issuers"`
-	// Limits bound how often a task may call.
-	Limits Limits `yaml:"limits"`
+	// Connect lets users connect their accounts in a browser; off unless set.
+	Connect Connect `yaml:"connect"`
+	// MCP is about MCP clients, which the REST listeners serve on /mcp.
+	MCP MCP `yaml:"mcp,omitempty"`
+	// Egress says how upstreams are reached, and what goes through proxies.
+	Egress Egress `yaml:"egress,omitempty"`
+	// Limits keep the broker for everybody.
+	Limits Limits `yaml:"limits,omitempty"`
 	// Log says how much is logged.
 	Log Log `yaml:"log"`
 	// Telemetry says where traces go; nowhere unless set.
@@ -65,7 +71,8 @@ type Listeners struct {
 	REST Listener `yaml:"rest"`
 	// RESTJWT speaks HTTPS to callers that bring a JWT-SVID; off unless set.
 	RESTJWT JWTListener `yaml:"rest_jwt"`
-	// Public speaks HTTPS without client certificates and serves no API.
+	// Public speaks HTTPS without client certificates and serves no API; with connect.url
+	// it serves the pages by which users connect their accounts.
 	Public Listener `yaml:"public"`
 	// Ops serves metrics and pprof in clear text; loopback only.
 	Ops Listener `yaml:"ops"`
@@ -128,6 +135,9 @@ type Workspace struct {
 	Operators []SPIFFEID `yaml:"operators"`
 	// Orchestrators mint tasks.
 	Orchestrators []Orchestrator `yaml:"orchestrators"`
+	// SVIDUpstreams are the origins to which connectors of the workspace may have the
+	// broker show its own SVID (tls.client: svid); "*" means every one. None unless set.
+	SVIDUpstreams []string `yaml:"svid_upstreams"`
 }
 
 // Orchestrator bounds the tasks that one SPIFFE ID may mint; nothing unset is allowed.
@@ -146,7 +156,7 @@ type Orchestrator struct {
 	Connectors []string `yaml:"connectors"`
 }
 
-// Issuer is an OpenID provider whose ID tokens are accepted at Tasks.Create.
+// Issuer is an OpenID provider whose ID tokens say who a user is.
 type Issuer struct {
 	// Issuer is its identifier, exactly as `iss` of its tokens has it: https://….
 	Issuer string `yaml:"issuer"`
@@ -160,20 +170,33 @@ type Issuer struct {
 	CAFile string `yaml:"ca_file"`
 	// Allow are private address ranges in which it may be; default none.
 	Allow []Range `yaml:"allow"`
+	// SignIn says as which client this broker signs its users in, before they connect an
+	// account; without it they cannot, but in development.
+	SignIn *SignIn `yaml:"sign_in"`
 }
 
-// Limits bound how often somebody may call; each has a default.
-type Limits struct {
-	// FailuresPerSecond and FailureBurst: failed authentications a peer; 5 and 50.
-	FailuresPerSecond float64 `yaml:"failures_per_second"`
-	FailureBurst      int     `yaml:"failure_burst"`
-	// CallsPerSecond and CallBurst: calls of one task; 500 and 1000.
-	CallsPerSecond float64 `yaml:"calls_per_second"`
-	CallBurst      int     `yaml:"call_burst"`
-	// Concurrent: calls of one task at once; 256.
-	Concurrent int `yaml:"concurrent"`
-	// StreamMax is the longest stream, after which its connection may be closed; 1h.
-	StreamMax Duration `yaml:"stream_max"`
+// SignIn is a client at an issuer.
+type SignIn struct {
+	// ClientID is the client's id, one of the issuer's audiences.
+	ClientID string `yaml:"client_id"`
+	// ClientSecretFile holds its secret; none for auth: none.
+	ClientSecretFile string `yaml:"client_secret_file"`
+	// Auth is how the client proves itself to the token endpoint: basic, post or none.
+	Auth string `yaml:"auth"`
+}
+
+// Connect says where browsers reach the broker.
+type Connect struct {
+	// URL is where they reach the public listener: https://HOST[:PORT]. What providers
+	// must know as the redirect URI is this with /connect/callback behind it.
+	URL string `yaml:"url"`
+}
+
+// MCP is about MCP clients.
+type MCP struct {
+	// Origins are the web origins, as a browser writes them in `Origin`, from which they
+	// may call; default none. Clients that are no web pages send none.
+	Origins []string `yaml:"origins"`
 }
 
 // Log says how much is logged, to standard error.
@@ -226,16 +249,17 @@ type AuthorityWorkload struct {
 	IPs      []string `yaml:"ips"`
 }
 
-// Demo are the demo upstreams: a CRM, a model API and a payroll API.
+// Demo are the demo upstreams: a CRM with its accounts, a model API and a payroll API.
 type Demo struct {
 	// Secrets is the folder of the secrets that they demand.
 	Secrets string `yaml:"secrets"`
 	// TLS is the folder of their certificate and its CA.
 	TLS string `yaml:"tls"`
-	// CRM, Model and Payroll are their addresses; loopback only.
-	CRM     string `yaml:"crm"`
-	Model   string `yaml:"model"`
-	Payroll string `yaml:"payroll"`
+	// Accounts, CRM, Model and Payroll are their addresses; loopback only.
+	Accounts string `yaml:"accounts"`
+	CRM      string `yaml:"crm"`
+	Model    string `yaml:"model"`
+	Payroll  string `yaml:"payroll"`
 }
 
 // Duration is a time.Duration in Go's notation, for instance "15m".

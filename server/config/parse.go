@@ -7,11 +7,14 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/onedoor/onedoor/server/egress"
 )
 
 // Load reads and checks a configuration file.
@@ -38,7 +41,7 @@ func Parse(text []byte) (*Config, error) {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("  the file is empty")
 	case errors.As(err, &typed):
-		return nil, list(typed.Errors)
+		return nil, list(plain(typed.Errors))
 	case err != nil:
 		return nil, list([]string{err.Error()})
 	}
@@ -50,6 +53,30 @@ func Parse(text []byte) (*Config, error) {
 		return nil, list(faults)
 	}
 	return c, nil
+}
+
+// moved are fields that stand elsewhere than they did.
+var moved = map[string]string{
+	"calls_per_second": "limits.task.calls_per_second", "call_burst": "limits.task.call_burst", "concurrent": "limits.task.concurrent",
+}
+
+var unknownField = regexp.MustCompile(`^(line \d+: )field (\S+) not found in type config\.(\w+)$`)
+
+// plain says in the configuration's own words what yaml says in those of Go's types.
+func plain(faults []string) []string {
+	said := make([]string, len(faults))
+	for i, text := range faults {
+		said[i] = text
+		m := unknownField.FindStringSubmatch(text)
+		if m == nil {
+			continue
+		}
+		said[i] = m[1] + `unknown field "` + m[2] + `"`
+		if to := moved[m[2]]; to != "" && m[3] == "Limits" {
+			said[i] += "; it is " + to + " now"
+		}
+	}
+	return said
 }
 
 func list(faults []string) error {
@@ -92,6 +119,9 @@ func (r *Range) UnmarshalYAML(n *yaml.Node) error {
 	p, err := netip.ParsePrefix(n.Value)
 	if err != nil || p.Masked().String() != n.Value {
 		return at(n, "%q is no range of addresses: want for instance 10.1.0.0/16", n.Value)
+	}
+	if err := egress.CheckRange(p); err != nil {
+		return at(n, "%q: %s", n.Value, err)
 	}
 	r.Prefix = p
 	return nil

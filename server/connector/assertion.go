@@ -47,8 +47,15 @@ func (r *reader) assertion(n *yaml.Node, slots map[string]Slot) *Assertion {
 	a := &Assertion{Profile: RequestBound}
 	var audience, header *yaml.Node
 	r.fields(n, "assertion",
+		// `default`: for this upstream and this one request; method, target, query and body are bound.
+		// `txn-token`: a strict Transaction Token (draft-ietf-oauth-transaction-tokens), for the whole
+		// trust domain, so that the upstream can hand it on; it takes no `audience` and goes in
+		// `Txn-Token`. Default `default`.
 		field{"profile", false, func(n *yaml.Node) { a.Profile = r.profile(n) }},
+		// What the upstream calls itself: the one string in `aud`. An upstream refuses what was made for
+		// another. Needed for `default`.
 		field{"audience", false, func(n *yaml.Node) { audience, a.Audience = n, r.audience(n) }},
+		// Where it goes, for `default`. Default `X-Onedoor-Jwt-Assertion`.
 		field{"header", false, func(n *yaml.Node) { header, a.Header = n, r.assertionHeader(n) }},
 	)
 	switch {
@@ -77,15 +84,15 @@ func (r *reader) assertion(n *yaml.Node, slots map[string]Slot) *Assertion {
 	return a
 }
 
-// places names the headers that the assertion takes, as [Slot.place] does.
+// places names the headers that the assertion takes, as [Slot.places] does.
 func (a *Assertion) places() []string {
 	if a == nil {
 		return nil
 	}
 	if a.Profile == TxnToken {
-		return []string{"header " + a.Header}
+		return []string{headerPlace(a.Header)}
 	}
-	return []string{"header " + a.Header, "header " + ContentDigest}
+	return []string{headerPlace(a.Header), headerPlace(ContentDigest)}
 }
 
 func (r *reader) profile(n *yaml.Node) AssertionProfile {
@@ -110,7 +117,9 @@ func (r *reader) audience(n *yaml.Node) string {
 // Txn-Token to the profile that is one.
 func (r *reader) assertionHeader(n *yaml.Node) string {
 	name := r.headerName(n)
-	if isReserved(name) || name == "Authorization" || name == TxnTokenHeader || name == ContentDigest {
+	plain := plainName(name)
+	ours := strings.HasPrefix(plain, "X-Onedoor-") // the default is one of these
+	if isReserved(name) && !ours || plain == "Authorization" || plain == TxnTokenHeader || plain == ContentDigest {
 		r.fail(n, "the header %s cannot carry an assertion", name)
 	}
 	return name

@@ -17,6 +17,9 @@ const (
 	maxTarget = 16 << 10
 	// maxResources bounds the resources of one call.
 	maxResources = 256
+
+	// formType is the media type of a form (URL Standard, section 5).
+	formType = "application/x-www-form-urlencoded"
 )
 
 // binder is how a tool's arguments become a request. It is made by Parse and never
@@ -24,7 +27,9 @@ const (
 type binder struct {
 	method    string
 	path      []segment
+	also      string // what arguments in the path may hold beside the unreserved characters
 	query     []queryParam
+	form      []queryParam // nil: no form; there is no body beside one
 	header    http.Header
 	body      []bodyMember // by slot; nil: no body
 	resources []resourceTemplate
@@ -53,6 +58,9 @@ func (c *Connector) Bind(toolName string, argumentsJSON []byte) (*Bound, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.foreign(call); err != nil {
+		return nil, err
+	}
 	resources, err := call.resourceList()
 	if err != nil {
 		return nil, err
@@ -61,14 +69,17 @@ func (c *Connector) Bind(toolName string, argumentsJSON []byte) (*Bound, error) 
 	if err != nil {
 		return nil, err
 	}
-	query, err := call.queryText()
+	query, err := call.parameters(call.query)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.verify(t, path, query); err != nil {
 		return nil, err
 	}
-	header, body := call.content()
+	header, body, err := call.content()
+	if err != nil {
+		return nil, err
+	}
 	return &Bound{
 		Connector: c, Tool: t,
 		Severity: t.Severity, Resources: resources,
@@ -84,7 +95,7 @@ func (t *Tool) read(argumentsJSON []byte) (*call, error) {
 	if text == "" {
 		text = "{}"
 	}
-	o, err := parseObject(text)
+	o, err := parseObject("arguments", text)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +128,9 @@ func (c *call) pathText() (string, error) {
 		path = append(path, s.prefix...)
 		if s.arg != "" {
 			value, ok := identifier(c.slots[s.slot].value)
-			if !ok || !isPathValue(value) {
+			if !ok || !isPathValue(value, s.also) {
 				return "", fault.Invalid(c.field(s.slot), fmt.Sprintf(
-					"want 1 to %d of the characters A-Z a-z 0-9 . _ ~ -, neither '.' nor '..', or an integer in plain decimal", maxValue))
+					"want 1 to %d of the characters A-Z a-z 0-9 . _ ~ - %s, neither '.' nor '..', or an integer in plain decimal", maxValue, s.also))
 			}
 			path = append(path, value...)
 		}
@@ -144,11 +155,11 @@ func isPlainInteger(s string) bool {
 	return s != "-0" && !strings.ContainsAny(s, ".eE")
 }
 
-// queryText encodes the query. Arguments that were not given leave nothing behind; an
-// array repeats its parameter.
-func (c *call) queryText() (string, error) {
-	var query []byte
-	for _, p := range c.query {
+// parameters encodes a query or a form. Arguments that were not given leave nothing
+// behind; an array repeats its parameter, or is one with commas between its elements.
+func (c *call) parameters(list []queryParam) (string, error) {
+	var text []byte
+	for _, p := range list {
 		m := c.slots[p.slot]
 		if m.raw == "" {
 			continue
@@ -157,22 +168,38 @@ func (c *call) queryText() (string, error) {
 		if !isList {
 			values = []any{m.value}
 		}
-		for _, value := range values {
-			text, ok := identifier(value)
-			if b, isBool := value.(bool); isBool {
-				text, ok = strconv.FormatBool(b), true
+		for i, value := range values {
+			one, reason := parameterText(value, p.comma)
+			if reason != "" {
+				return "", fault.Invalid(c.field(p.slot), reason)
 			}
-			if !ok {
-				return "", fault.Invalid(c.field(p.slot), "want a string, an integer in plain decimal, true or false, or a list of them")
+			if p.comma && i > 0 {
+				text = appendEscaped(append(text, ','), one)
+				continue
 			}
-			if query != nil {
-				query = append(query, '&')
+			if text != nil {
+				text = append(text, '&')
 			}
-			query = append(append(query, p.name...), '=')
-			query = appendEscaped(query, text)
+			text = appendEscaped(append(append(text, p.name...), '='), one)
 		}
 	}
-	return string(query), nil
+	return string(text), nil
+}
+
+// parameterText gives a value as a parameter has it, or the reason why it has none.
+// Between commas nothing stands that could be two elements, or none.
+func parameterText(value any, comma bool) (text, reason string) {
+	text, ok := identifier(value)
+	if b, isBool := value.(bool); isBool {
+		text, ok = strconv.FormatBool(b), true
+	}
+	switch {
+	case !ok:
+		return "", "want a string, an integer in plain decimal, true or false, or a list of them"
+	case comma && (text == "" || strings.Contains(text, ",")):
+		return "", "goes between commas: want no comma, and no empty text"
+	}
+	return text, ""
 }
 
 // appendEscaped escapes every byte that is not unreserved, so that no reader can
@@ -213,16 +240,23 @@ func (c *Connector) verify(t *Tool, path, query string) error {
 }
 
 // content gives the headers and the body: the chosen arguments in the caller's order,
-// byte for byte as they came.
-func (c *call) content() (http.Header, []byte) {
+// byte for byte as they came, or the form.
+func (c *call) content() (http.Header, []byte, error) {
 	header := make(http.Header, len(c.header)+1)
 	for name, values := range c.header {
 		header[name] = []string{values[0]}
 	}
-	if c.body == nil {
-		return header, nil
+	if c.form != nil {
+		header["Content-Type"] = []string{formType}
+		text, err := c.parameters(c.form)
+		return header, []byte(text), err
 	}
-	header["Content-Type"] = []string{"application/json"}
+	if c.body == nil {
+		return header, nil, nil
+	}
+	if header["Content-Type"] == nil {
+		header["Content-Type"] = []string{"application/json"}
+	}
 	size := 2
 	for _, slot := range c.order {
 		size += len(c.body[slot]) + len(c.slots[slot].raw) + 1
@@ -237,7 +271,7 @@ func (c *call) content() (http.Header, []byte) {
 		}
 		body = append(append(body, c.body[slot]...), c.slots[slot].raw...)
 	}
-	return header, append(body, '}')
+	return header, append(body, '}'), nil
 }
 
 // resourceList fills the templates. Resources that come twice stand once.

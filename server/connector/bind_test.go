@@ -112,7 +112,7 @@ func TestBindRefuses(t *testing.T) {
 		{"no number", "contacts.update", `{"id":"1","age":NaN}`, "arguments"},
 		{"a huge exponent", "contacts.update", `{"id":"1","age":1e1000}`, "arguments"},
 		{"a huge number", "contacts.update", `{"id":"1","age":` + strings.Repeat("1", 129) + `}`, "arguments"},
-		{"too long", "contacts.update", `{"id":"` + strings.Repeat("a", 4<<20) + `"}`, "arguments"},
+		{"too long", "contacts.update", `{"id":"` + strings.Repeat("a", 8<<20) + `"}`, "arguments"},
 
 		{"missing", "contacts.get", `{}`, "id"},
 		{"unknown", "contacts.get", `{"id":"1","host":"evil.example"}`, "host"},

@@ -35,16 +35,21 @@ type Connector struct {
 	Workspace   string
 	Name        string
 	Revision    int64
-	Kind        string // KindHTTP
+	Kind        string // KindHTTP or KindModel
 	Description string
 	Origin      egress.Origin
-	// Egress says which addresses may be dialled and which CAs are trusted.
+	// Egress says which addresses may be dialled, and as whom and by which CAs the
+	// upstream is known.
 	Egress egress.Policy
+	// ShowsSVID has the broker show its own X.509-SVID to the upstream.
+	ShowsSVID bool
 	// Slots are the credentials that it needs, by name; empty means none.
 	Slots map[string]Slot
 	// Assertion is what is said of the user in each call; nil means nothing.
 	Assertion *Assertion
-	Tools     []*Tool // by name
+	// Model is set for KindModel and for no other.
+	Model *Model
+	Tools []*Tool // by name
 
 	byName map[string]*Tool // made by Parse
 }
@@ -59,13 +64,42 @@ const DefaultSlot = "main"
 type Slot struct {
 	Name  string
 	Owner Owner
-	// Kind is bearer, header, query or basic.
+	// Kind says how it is attached: bearer, header, query, basic or AWSKey; or
+	// CertificateSlot or TokenEndpoint.
 	Kind string
 	// Name of the header or query parameter; for header and query.
 	Param string
 	// Prefix stands before the secret in the header, for instance "Token ".
 	Prefix string
+	// OAuth is set where what is stored only buys what is attached.
+	OAuth *OAuth
+	// GitHubApp is set where what is stored is the private key of one.
+	GitHubApp *GitHubApp
+	// Signs is what is signed with what is stored; empty: that is no private key. All
+	// have one algorithm.
+	Signs []Signed
+	// AWS is set for AWSKey and for no other.
+	AWS *AWS
 }
+
+// Stores names what is stored for the slot: the grant of an OAuth slot, AWSRole where a
+// role is assumed, else its Kind.
+func (s Slot) Stores() string {
+	if s.AWS != nil && s.AWS.Role != "" {
+		return AWSRole
+	}
+	if s.OAuth != nil {
+		return string(s.OAuth.Grant)
+	}
+	if s.GitHubApp != nil {
+		return GitHubAppKind
+	}
+	return s.Kind
+}
+
+// CertificateSlot is the kind of slots whose secret is a client certificate, which goes
+// into no request but into the TLS handshake.
+const CertificateSlot = "certificate"
 
 // Owner says whose credential a slot takes. There is no fallback between them.
 type Owner string
@@ -92,6 +126,8 @@ type Tool struct {
 	ResponseHeaders []string
 	// Limits of one call.
 	Timeout          time.Duration
+	FirstByte        time.Duration // from the request's last byte to the answer's first
+	Idle             time.Duration // the longest pause within the answer
 	MaxResponseBytes int64
 	// Rows is a JSON pointer to the array whose elements count as rows; empty:
 	// rows cannot be counted. RowsCounted says that it was given ("" is a pointer).
@@ -105,4 +141,15 @@ type Tool struct {
 func (c *Connector) Tool(name string) (*Tool, bool) {
 	t, ok := c.byName[name]
 	return t, ok
+}
+
+// Function finds a tool by the name under which models know it. No tool has the function
+// name of another for its own.
+func (c *Connector) Function(name string) (*Tool, bool) {
+	for _, t := range c.Tools {
+		if t.FunctionName == name {
+			return t, true
+		}
+	}
+	return nil, false
 }

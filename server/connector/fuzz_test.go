@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/fault"
@@ -22,6 +23,11 @@ func FuzzParse(f *testing.F) {
 	f.Add(full)
 	f.Add([]byte(small))
 	f.Add([]byte("connector: a\n<<: &a {b: *a}\n"))
+	f.Add([]byte(withSlots(f, "{main: "+githubApp+"}")))
+	for _, oauth := range []string{signedGrant, keyedClient, storedSubject, saidSubject} {
+		f.Add([]byte(withSlots(f, grantOf(oauth))))
+	}
+	f.Add([]byte(awsManifest(`{region: eu, service: s3, role: "` + role + `", session_policy: {report: {actions: ["s3:Get"], arn: "arn:aws:s3:::r/{id}/*"}}}`)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := connector.Parse(text)
 		if err != nil {
@@ -126,3 +132,51 @@ func checkBody(t *testing.T, args, body []byte) {
 		}
 	}
 }
+
+// FuzzPath: whatever the template and the argument, a path that is built is the template
+// with the argument in its places, unchanged, one segment each.
+func FuzzPath(f *testing.F) {
+	f.Add("/a/{id}", "1")
+	f.Fuzz(func(t *testing.T, template, id string) {
+		quoted, err := json.Marshal(template)
+		if err != nil || !utf8.ValidString(template) || !utf8.ValidString(id) {
+			return
+		}
+		c, err := connector.Parse([]byte(strings.Replace(pathManifest, "PATH", string(quoted), 1)))
+		if err != nil {
+			return
+		}
+		arguments, err := json.Marshal(map[string]string{"id": id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := c.Bind("get", arguments)
+		if err != nil {
+			return
+		}
+		if want := strings.ReplaceAll(template, "{id}", id); b.Path != want {
+			t.Fatalf("%q with %q became %q", template, id, b.Path)
+		}
+		if strings.Count(b.Path, "/") != strings.Count(template, "/") {
+			t.Fatalf("%q has other segments than %q", b.Path, template)
+		}
+		for segment := range strings.SplitSeq(b.Path, "/") {
+			if segment == "." || segment == ".." {
+				t.Fatalf("%q with %q leads elsewhere", template, id)
+			}
+		}
+		checkBound(t, b)
+	})
+}
+
+const pathManifest = `connector: a
+kind: http
+origin: https://a.example
+tools:
+  - name: get
+    severity: READ
+    method: GET
+    path: PATH
+    arguments: {type: object, required: [id], properties: {id: {type: string}}}
+    resources: ["thing:{id}"]
+`

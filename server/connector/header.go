@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/onedoor/onedoor/server/egress"
 )
 
 const (
@@ -29,12 +31,14 @@ func (r *reader) headers(n *yaml.Node, c *Connector) http.Header {
 		}
 		text := r.text(value, "headers", maxHeaderValue)
 		switch {
-		case name == "Authorization" || isReserved(name):
-			r.fail(key, "the header %s is not a manifest's to set", name)
-		case slices.Contains(places, "header "+name):
-			r.fail(key, "the header %s carries the credential", name)
-		case slices.Contains(asserted, "header "+name):
+		case name == "Content-Type" && isJSONType(text) && header[name] == nil:
+			header[name] = []string{text}
+		case slices.Contains(asserted, headerPlace(name)):
 			r.fail(key, "the header %s belongs to the assertion", name)
+		case name == "Authorization" || plainName(name) == TxnTokenHeader || isReserved(name):
+			r.fail(key, "the header %s is not a manifest's to set", name)
+		case slices.Contains(places, headerPlace(name)):
+			r.fail(key, "the header %s carries the credential", name)
 		case header[name] != nil:
 			r.fail(key, "the header %s stands twice", name)
 		case !isHeaderText(text) || strings.TrimSpace(text) != text:
@@ -85,6 +89,16 @@ func (r *reader) headerName(n *yaml.Node) string {
 	return http.CanonicalHeaderKey(s)
 }
 
+// isJSONType knows the names under which a body of JSON goes: AWS has some of its own.
+func isJSONType(s string) bool {
+	subtype, ok := strings.CutPrefix(s, "application/")
+	if strings.HasSuffix(subtype, "+json") {
+		subtype = strings.TrimSuffix(subtype, "+json")
+		return ok && subtype != "" && strings.Trim(subtype, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
+	}
+	return ok && (subtype == "json" || subtype == "x-amz-json-1.0" || subtype == "x-amz-json-1.1")
+}
+
 // isHeaderText reports whether s is printable ASCII: no byte of it ends a line.
 func isHeaderText(s string) bool {
 	for _, c := range []byte(s) {
@@ -95,21 +109,24 @@ func isHeaderText(s string) bool {
 	return true
 }
 
+// plainName is a header's name as a server may take it that hands headers to a program as
+// environment variables: X_Api_Key and X-Api-Key are one there.
+func plainName(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
+// headerPlace names a header as [Slot.places] does.
+func headerPlace(name string) string { return "header " + plainName(name) }
+
 // isReserved knows the headers that frame the message, route it, say who sends it,
 // turn it into another one, or would let an answer escape the scrubber. The broker
 // sets what it needs of them by itself.
 func isReserved(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Http2-Settings", "Content-Length", "Content-Type", "Content-Encoding", "Expect",
-		"Host", "Cookie", "Cookie2", "Set-Cookie", "Via",
-		"Forwarded", "X-Real-Ip", "True-Client-Ip",
-		"Accept-Encoding", "Range", "If-Range",
-		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
-		"X-Original-Url", "X-Rewrite-Url":
+	switch plainName(name) {
+	case "Content-Type", "Content-Encoding", "Set-Cookie":
 		return true
 	}
-	return strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Forwarded-")
+	return egress.IsReserved(name)
 }
 
 // isWithheld knows the headers of an answer that carry credentials, lead elsewhere or

@@ -10,9 +10,13 @@ import (
 )
 
 const (
-	// maxArguments bounds the text of one call's arguments, in bytes.
-	maxArguments = 4 << 20
+	// maxArguments bounds the text of one call's arguments, in bytes. Model calls carry
+	// pictures; Invoke's own bound is lower.
+	maxArguments = 8 << 20
 	maxDepth     = 64
+	// A value takes up to some fifty bytes beside its text, so two bytes of text could
+	// become a hundred. The largest embeddings request has 300,000 numbers.
+	maxValues = 320_000
 	// A number is kept as text, but a schema may compare it as an exact fraction:
 	// 1e1000000 would cost megabytes. These bounds keep that cheap.
 	maxNumber   = 128
@@ -34,20 +38,21 @@ type object struct {
 	values  map[string]any
 }
 
-// parseObject reads one JSON object and nothing else. It is stricter than
-// encoding/json wherever two readers could understand the text differently: a name
-// that stands twice, invalid UTF-8, half a surrogate pair, anything that follows.
-func parseObject(text string) (object, error) {
+// parseObject reads one JSON object and nothing else; what names it in errors. It is
+// stricter than encoding/json wherever two readers could understand the text
+// differently: a name that stands twice, invalid UTF-8, half a surrogate pair, anything
+// that follows.
+func parseObject(what, text string) (object, error) {
 	if len(text) > maxArguments {
-		return object{}, fault.Invalid("arguments", fmt.Sprintf("longer than %d bytes", maxArguments))
+		return object{}, fault.Invalid(what, fmt.Sprintf("longer than %d bytes", maxArguments))
 	}
 	if !utf8.ValidString(text) {
-		return object{}, fault.Invalid("arguments", "not valid UTF-8")
+		return object{}, fault.Invalid(what, "not valid UTF-8")
 	}
 	p := &parser{text: text}
 	o, err := p.document()
 	if err != nil {
-		return object{}, fault.Invalid("arguments", fmt.Sprintf("at byte %d: %s", p.at, err.Error()))
+		return object{}, fault.Invalid(what, fmt.Sprintf("at byte %d: %s", p.at, err.Error()))
 	}
 	return o, nil
 }
@@ -61,6 +66,7 @@ type parser struct {
 	text  string
 	at    int
 	depth int
+	count int
 }
 
 func (p *parser) document() (object, error) {
@@ -165,6 +171,9 @@ func (p *parser) nested(end byte, item func() error) error {
 }
 
 func (p *parser) value() (any, error) {
+	if p.count++; p.count > maxValues {
+		return nil, syntax(fmt.Sprintf("more than %d values", maxValues))
+	}
 	switch c := p.peek(); {
 	case c == '{':
 		values := map[string]any{}

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -10,16 +9,7 @@ import (
 	"github.com/onedoor/onedoor/server/grant"
 )
 
-const (
-	maxQueryName = 128
-	maxTemplates = 32
-)
-
-// queryParam puts an argument into the query.
-type queryParam struct {
-	name string // escaped
-	slot int
-}
+const maxTemplates = 32
 
 // resourceTemplate makes resources from arguments.
 type resourceTemplate struct {
@@ -33,6 +23,8 @@ type resourcePiece struct {
 	slot int
 	// narrow: more text follows, so the value must not hold what separates it.
 	narrow bool
+	// also is what the tool's path takes beside the unreserved characters.
+	also string
 }
 
 // placement decides where each argument goes. An argument goes to one place, and to
@@ -42,14 +34,17 @@ func (r *reader) placement(d *draft) {
 		r.path(d)
 	}
 	if d.query != nil {
-		r.query(d)
+		d.tool.query = r.pairings(d.query, d, "query", slotPlaces(d.slots))
+	}
+	if d.form != nil {
+		r.form(d)
 	}
 	if d.body != nil {
 		r.body(d)
 	}
 	for _, name := range d.schema.names {
 		if !d.placed[name] {
-			r.fail(d.at, "tool %s: the argument %s goes nowhere: not into path, query or body", d.tool.Name, quote(name))
+			r.fail(d.at, "tool %s: the argument %s goes nowhere: not into path, query, form or body", d.tool.Name, quote(name))
 		}
 	}
 	if d.resources != nil {
@@ -89,7 +84,12 @@ func (r *reader) path(d *draft) {
 		return
 	}
 	for i, s := range segments {
+		if d.model && s.arg != "" && s.arg != "model" {
+			// An id in the path is what one user made and another could read; see foreign.
+			r.fail(d.path, "path: of a model connector's arguments only {model} may stand there")
+		}
 		if s.arg != "" {
+			segments[i].also = d.tool.also
 			segments[i].slot = r.place(d.path, d, s.arg)
 			r.needRequired(d.path, d, s.arg)
 		}
@@ -97,38 +97,17 @@ func (r *reader) path(d *draft) {
 	d.tool.path = segments
 }
 
-func (r *reader) query(d *draft) {
-	if d.query.Kind != yaml.MappingNode {
-		r.fail(d.query, "query: want a mapping of parameter to argument")
-		return
+// pathCharacters reads what a path's arguments may hold beside the unreserved
+// characters: "@", ":" or both. No reader of a URL's path takes them for the same as
+// another character; see RFC 3986, section 3.3. What they mean is the upstream's: where it
+// has verbs behind a colon, a tool for each of them keeps them from all others (overlaps).
+func (r *reader) pathCharacters(n *yaml.Node) string {
+	switch s := r.text(n, "path_characters", maxName); s {
+	case "@", ":", "@:", ":@":
+		return s
 	}
-	taken := slotPlaces(d.slots)
-	for key, value := range pairs(d.query) {
-		name := r.queryName(key, "query")
-		place := "query " + strings.ToLower(name)
-		if slices.Contains(taken, place) {
-			r.fail(key, "query %s: the name is taken, by another or by the credential", quote(name))
-		}
-		taken = append(taken, place)
-		argument := r.text(value, "query", maxArgumentName)
-		if name == "" || argument == "" {
-			continue
-		}
-		slot := r.place(value, d, argument)
-		d.tool.query = append(d.tool.query, queryParam{string(appendEscaped(nil, name)), slot})
-	}
-}
-
-// queryName reads a parameter's name: visible ASCII without what separates parameters.
-func (r *reader) queryName(n *yaml.Node, what string) string {
-	s := r.text(n, what, maxQueryName)
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' || strings.IndexByte(`&=;#%+"<>\`, c) >= 0 {
-			r.fail(n, "%s %s: want a parameter's name", what, quote(s))
-			return ""
-		}
-	}
-	return s
+	r.fail(n, "path_characters: want \"@\", \":\" or \"@:\"")
+	return ""
 }
 
 // body reads a list of arguments, or "all": every one that goes nowhere else.
@@ -205,13 +184,14 @@ func (r *reader) resource(n *yaml.Node, d *draft, pieces []piece) resourceTempla
 		if !ok {
 			r.fail(n, "resource: %s is no argument", quote(p.arg))
 		}
-		if !last && (pieces[i+1].arg != "" || isUnreserved(pieces[i+1].literal[0])) {
-			r.fail(n, "resource: after the argument %s want a separator like / or :", quote(p.arg))
+		also := d.also(slot)
+		if !last && (pieces[i+1].arg != "" || isPathText(pieces[i+1].literal[:1], also)) {
+			r.fail(n, "resource: after the argument %s want a separator like / or :, which it cannot hold itself", quote(p.arg))
 		}
 		r.needRequired(n, d, p.arg)
 		example.WriteByte('x')
 		arguments++
-		t.pieces = append(t.pieces, resourcePiece{piece: p, slot: slot, narrow: !last})
+		t.pieces = append(t.pieces, resourcePiece{piece: p, slot: slot, narrow: !last, also: also})
 	}
 	fixed, err := grant.ParseResource(example.String())
 	switch {

@@ -386,7 +386,7 @@ func TestCanCount(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := c.CanCount(tt.limits, tt.tools)
+			err := c.CanCount(tt.limits, tt.tools, nil)
 			if tt.field == "" {
 				require.NoError(t, err)
 				return
@@ -394,5 +394,5 @@ func TestCanCount(t *testing.T) {
 			require.Equal(t, tt.field, fault.From(err).Metadata["field"], "%v", err)
 		})
 	}
-	require.True(t, fault.Is(c.CanCount(grant.Limits{Rows: 1}, []string{"pong"}), fault.ToolUnknown))
+	require.True(t, fault.Is(c.CanCount(grant.Limits{Rows: 1}, []string{"pong"}, nil), fault.ToolUnknown))
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
 )
@@ -59,7 +61,7 @@ func (c *call) resource(t resourceTemplate, many int, element any) (grant.Resour
 		if !ok {
 			return grant.Resource{}, fault.Invalid(c.field(p.slot), "names a resource: want a string or an integer in plain decimal")
 		}
-		if reason := resourceReason(s, p.narrow); reason != "" {
+		if reason := resourceReason(s, p); reason != "" {
 			return grant.Resource{}, fault.Invalid(c.field(p.slot), reason)
 		}
 		text = append(text, s...)
@@ -76,9 +78,9 @@ func (c *call) resource(t resourceTemplate, many int, element any) (grant.Resour
 // resourceReason says why a value cannot be a part of a resource; "" where it can.
 // Dot segments, backslashes and escapes are refused here too: a prefix grants what
 // lies below it, and an upstream might resolve them to what does not.
-func resourceReason(s string, narrow bool) string {
-	if narrow {
-		if !isPathValue(s) {
+func resourceReason(s string, p resourcePiece) string {
+	if p.narrow {
+		if !isPathValue(s, p.also) {
 			return fmt.Sprintf("names a resource: want 1 to %d of the characters A-Z a-z 0-9 . _ ~ -, neither '.' nor '..'", maxValue)
 		}
 		return ""
@@ -89,13 +91,27 @@ func resourceReason(s string, narrow bool) string {
 	if i := strings.IndexAny(s, `*\%`); i >= 0 {
 		return fmt.Sprintf("names a resource: '%c' is not taken", s[i])
 	}
-	for part := range strings.SplitSeq(s, "/") {
-		if part == "." || part == ".." {
-			return "names a resource: '.' and '..' lead elsewhere"
-		}
+	if hasDotSegment(s) {
+		return "names a resource: '.' and '..' lead elsewhere"
 	}
 	return ""
 }
+
+// hasDotSegment finds "." and ".." as an upstream may come to read them that makes a URL of
+// the value, or folds compatible characters: U+2025 is two dots then, U+FF0F a slash.
+func hasDotSegment(s string) bool {
+	for part := range strings.SplitSeq(separators.Replace(norm.NFKC.String(s)), "/") {
+		if i := strings.IndexAny(part, ";?#"); i >= 0 {
+			part = part[:i]
+		}
+		if part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+var separators = strings.NewReplacer(`\`, "/", "\u2215", "/", "\u2044", "/") // division and fraction slash
 
 func appendOnce(list []grant.Resource, r grant.Resource) []grant.Resource {
 	if slices.Contains(list, r) {

@@ -22,6 +22,7 @@ type schema struct {
 	compiled *jsonschema.Schema
 	names    []string
 	required []bool         // beside names
+	forms    []form         // beside names
 	slots    map[string]int // name → index in names
 }
 
@@ -74,7 +75,7 @@ func (r *reader) arguments(n *yaml.Node) *schema {
 				required[name.Value] = true
 			}
 		case "properties":
-			r.names(value, s)
+			r.names(value, n, s)
 		}
 	}
 	if !object {
@@ -93,10 +94,10 @@ func (r *reader) arguments(n *yaml.Node) *schema {
 
 // names reads the arguments' names. Two that differ only in case are refused, since
 // some upstreams take one for the other.
-func (r *reader) names(properties *yaml.Node, s *schema) {
-	fold := cases.Fold()
+func (r *reader) names(properties, root *yaml.Node, s *schema) {
+	fold, forms := cases.Fold(), newFormReader(root)
 	folded := map[string]string{}
-	for key := range pairs(properties) {
+	for key, value := range pairs(properties) {
 		name := key.Value
 		if name == "" || len(name) > maxArgumentName || strings.ContainsAny(name, "{}") {
 			r.fail(key, "argument %s: want 1 to %d bytes without braces", quote(name), maxArgumentName)
@@ -107,6 +108,7 @@ func (r *reader) names(properties *yaml.Node, s *schema) {
 		folded[fold.String(name)] = name
 		s.slots[name] = len(s.names)
 		s.names = append(s.names, name)
+		s.forms = append(s.forms, forms.formOf(value))
 	}
 }
 

@@ -1,8 +1,12 @@
 package connector_test
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,4 +107,49 @@ func query(t *testing.T, b *connector.Bound, name string) string {
 	values, err := url.ParseQuery(b.Query)
 	require.NoError(t, err)
 	return values.Get(name)
+}
+
+// Schemas that refer to each other have as many ways through them as powers of their
+// number: reading their types must not go them all.
+func TestSchemasOfManyWays(t *testing.T) {
+	var defs strings.Builder
+	const deep, wide = 10, 20
+	for i := range deep {
+		ways := make([]string, wide)
+		for j := range ways {
+			ways[j] = fmt.Sprintf("{$ref: '#/$defs/d%d'}", i+1)
+		}
+		fmt.Fprintf(&defs, "d%d: {anyOf: [%s]}, ", i, strings.Join(ways, ", "))
+	}
+	manifest := `
+connector: a
+kind: http
+origin: https://a.example
+tools:
+  - name: get
+    severity: READ
+    method: GET
+    path: /a
+    query: {n: n}
+    arguments: {type: object, properties: {n: {$ref: '#/$defs/d0'}}, $defs: {` + defs.String() + fmt.Sprintf("d%d: {type: integer}", deep) + `}}
+    resources: ["a:*"]
+`
+	done := make(chan error, 1)
+	go func() {
+		c, err := connector.Parse([]byte(manifest))
+		if err == nil {
+			var arguments []byte
+			_, arguments, err = c.Match(connector.Request{Method: "GET", Path: "/a", Query: "n=7"})
+			if err == nil && string(arguments) != `{"n":7}` {
+				err = errors.New(string(arguments))
+			}
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(time.Minute):
+		t.Fatal("it goes them all")
+	}
 }

@@ -42,16 +42,11 @@ func (c *Connector) ExpandTools(patterns []string) ([]string, error) {
 }
 
 // CanCount reports whether every limit in l can be counted for each of the tools,
-// which are exact names. A limit that cannot is ARGUMENT_INVALID: it would bound
-// nothing.
-func (c *Connector) CanCount(l grant.Limits, tools []string) error {
-	switch {
-	case l.Tokens != 0:
-		return fault.Invalid("limits.tokens", "cannot be counted by the connector "+c.Name)
-	case l.MicroUSD != 0:
-		return fault.Invalid("limits.usd", "cannot be counted by the connector "+c.Name)
-	case l.Rows == 0:
-		return nil
+// which are exact names, and for all that resources cover. A limit that cannot is
+// ARGUMENT_INVALID: it would bound nothing.
+func (c *Connector) CanCount(l grant.Limits, tools []string, resources []grant.Pattern) error {
+	if err := c.canMeter(l, resources); err != nil || l.Rows == 0 {
+		return err
 	}
 	for _, name := range tools {
 		t, ok := c.Tool(name)

@@ -44,6 +44,8 @@ type segment struct {
 	arg    string // empty for a literal
 	suffix string
 	slot   int // of the argument, where there is one
+	// also are the characters that the argument may hold beside the unreserved ones.
+	also string
 }
 
 const (
@@ -119,14 +121,16 @@ func isUnreserved(c byte) bool {
 }
 
 // isPathValue is the canonical form of an argument in a path. It has no escapes, so
-// what is judged, what is sent and what any server reads are the same bytes.
-func isPathValue(s string) bool {
-	return s != "" && len(s) <= maxValue && s != "." && s != ".." && isUnreservedText(s)
+// what is judged, what is sent and what any server reads are the same bytes. also are
+// the characters that the tool takes there besides.
+func isPathValue(s, also string) bool {
+	return s != "" && len(s) <= maxValue && s != "." && s != ".." && isPathText(s, also)
 }
 
-func isUnreservedText(s string) bool {
+// isPathText reports whether s is made of unreserved characters and those in also.
+func isPathText(s, also string) bool {
 	for _, c := range []byte(s) {
-		if !isUnreserved(c) {
+		if !isUnreserved(c) && strings.IndexByte(also, c) < 0 {
 			return false
 		}
 	}
@@ -140,7 +144,7 @@ func (s segment) matches(text string) bool {
 	}
 	return len(text) >= len(s.prefix)+len(s.suffix) &&
 		strings.HasPrefix(text, s.prefix) && strings.HasSuffix(text, s.suffix) &&
-		isPathValue(text[len(s.prefix):len(text)-len(s.suffix)])
+		isPathValue(text[len(s.prefix):len(text)-len(s.suffix)], s.also)
 }
 
 // covers reports whether whatever o makes, s could have made.
@@ -153,7 +157,7 @@ func (s segment) covers(o segment) bool {
 	}
 	before, ok := strings.CutPrefix(o.prefix, s.prefix)
 	after, ok2 := strings.CutSuffix(o.suffix, s.suffix)
-	return ok && ok2 && isUnreservedText(before) && isUnreservedText(after)
+	return ok && ok2 && isPathText(before, s.also) && isPathText(after, s.also) && isPathText(o.also, s.also)
 }
 
 // meets reports whether s and o might make the same text. It errs towards yes.

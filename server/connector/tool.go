@@ -17,6 +17,8 @@ const (
 	maxFunctionName = 64
 
 	defaultTimeout = 30 * time.Second
+	defaultFirst   = 15 * time.Second
+	defaultIdle    = 30 * time.Second
 	maxTimeout     = 10 * time.Minute
 	defaultBytes   = 10 << 20
 	maxBytes       = 64 << 20
@@ -29,10 +31,21 @@ type draft struct {
 	line  int
 	at    *yaml.Node // its name
 	slots map[string]Slot
+	model bool // of a connector of KindModel
 
-	query, body, resources, path *yaml.Node
-	schema                       *schema
-	placed                       map[string]bool
+	query, form, body, resources, path *yaml.Node
+	schema                             *schema
+	placed                             map[string]bool
+}
+
+// also gives the characters that the path takes in a slot beside the unreserved ones.
+func (d *draft) also(slot int) string {
+	for _, s := range d.tool.path {
+		if s.arg != "" && s.slot == slot {
+			return s.also
+		}
+	}
+	return ""
 }
 
 func (r *reader) tools(n *yaml.Node, c *Connector) {
@@ -57,28 +70,64 @@ func (r *reader) tools(n *yaml.Node, c *Connector) {
 
 func (r *reader) tool(n *yaml.Node, c *Connector) *draft {
 	t := &Tool{Timeout: defaultTimeout, MaxResponseBytes: defaultBytes}
-	d := &draft{tool: t, line: n.Line, at: n, slots: c.Slots, placed: map[string]bool{}}
-	var idempotent, method, arguments *yaml.Node
+	d := &draft{tool: t, line: n.Line, at: n, slots: c.Slots, model: c.Kind == KindModel, placed: map[string]bool{}}
+	var idempotent, method, arguments, first, idle *yaml.Node
 	r.fields(n, "tool",
+		// Letters, digits and `_.-`, at most 128. Models know it as CONNECTOR`__`TOOL with dots as
+		// underscores, which must be unique and at most 64 long.
 		field{"name", true, func(n *yaml.Node) { d.at, t.Name = n, r.toolName(n) }},
+		// What it does, for people and models.
 		field{"description", false, func(n *yaml.Node) { t.Description = r.text(n, "description", maxDescription) }},
+		// `READ`, `WRITE`, `DESTRUCTIVE` or `ADMIN`; see Severities.
 		field{"severity", true, func(n *yaml.Node) { t.Severity = r.severity(n) }},
+		// Repeating the call does no further harm. Then a time-out is UPSTREAM_TIMEOUT, which invites a
+		// repeat, instead of OUTCOME_UNKNOWN. Default: `true` for READ, but for a POST of `kind: model`,
+		// which costs again; else `false`.
 		field{"idempotent", false, func(n *yaml.Node) { idempotent = n }},
+		// `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
 		field{"method", true, func(n *yaml.Node) { method, t.method = n, r.method(n) }},
+		// Begins with `/`; `{argument}` stands for one, at most one a segment.
 		field{"path", true, func(n *yaml.Node) { d.path = n }},
+		// What arguments in the path may hold besides letters, digits and `-._~`: `"@"`, `":"` or `"@:"`,
+		// for e-mail addresses and the like. Nothing else can be let in: no other character has one
+		// spelling for every server. Where an upstream has verbs behind a colon, as Google's APIs do
+		// (`/jobs/{id}:cancel`), `":"` lets a caller name them: leave it out there, or declare every
+		// verb as a tool of its own. Default: none.
+		field{"path_characters", false, func(n *yaml.Node) { t.also = r.pathCharacters(n) }},
+		// Parameter: argument; or parameter: `{argument: NAME, list: comma}` for an array that is one
+		// parameter, `ids=1,2,3`. Its elements hold no comma and are not empty.
 		field{"query", false, func(n *yaml.Node) { d.query = n }},
+		// The same for a body of `application/x-www-form-urlencoded`, in the place of `body`;
+		// `"metadata[order]": order` is a parameter like any other. Not with `kind: model`.
+		field{"form", false, func(n *yaml.Node) { d.form = n }},
+		// Header: fixed text. Not one that carries the credential, frames the message or says who sends
+		// it.
 		field{"headers", false, func(n *yaml.Node) { t.header = r.headers(n, c) }},
+		// A list of the arguments that make up the JSON body, or `all` for every one that goes nowhere
+		// else.
 		field{"body", false, func(n *yaml.Node) { d.body = n }},
+		// JSON Schema; see Arguments. Default: an empty object.
 		field{"arguments", false, func(n *yaml.Node) { arguments = n }},
+		// What the call acts on; see Resources.
 		field{"resources", true, func(n *yaml.Node) { d.resources = n }},
+		// What of the answer may be passed on.
 		field{"response", false, func(n *yaml.Node) { r.response(n, t) }},
-		field{"timeout", false, func(n *yaml.Node) { t.Timeout = r.timeout(n) }},
+		// For everything from the name's resolution to the last byte, at most `10m`. Default `30s`.
+		field{"timeout", false, func(n *yaml.Node) { t.Timeout = r.timeout(n, "timeout", maxTimeout) }},
+		// From the request's last byte to the answer's first, at most `timeout`. Default `15s`; with
+		// `kind: model`, `timeout`.
+		field{"first_byte", false, func(n *yaml.Node) { first = n }},
+		// The longest pause within an answer, at most `timeout`. Default `30s`; with `kind: model`,
+		// `timeout`.
+		field{"idle", false, func(n *yaml.Node) { idle = n }},
 	)
+	r.times(d, first, idle)
 	t.FunctionName = c.Name + "__" + strings.ReplaceAll(t.Name, ".", "_")
 	if t.Name != "" && len(t.FunctionName) > maxFunctionName {
 		r.fail(d.at, "tool %s: its function name %s is longer than %d bytes", t.Name, t.FunctionName, maxFunctionName)
 	}
-	t.Idempotent = t.Severity == grant.Read
+	// To ask a model changes nothing, but is paid for each time.
+	t.Idempotent = t.Severity == grant.Read && (!d.model || t.method != http.MethodPost)
 	if idempotent != nil {
 		t.Idempotent = r.boolean(idempotent, "idempotent")
 	}
@@ -122,8 +171,12 @@ func (r *reader) method(n *yaml.Node) string {
 
 func (r *reader) response(n *yaml.Node, t *Tool) {
 	r.fields(n, "response",
+		// Headers of the answer that the sandbox may see. Default: none.
 		field{"headers", false, func(n *yaml.Node) { t.ResponseHeaders = r.responseHeaders(n) }},
+		// The largest answer, decoded: `65536`, `64KiB`, `1MiB`, at most `64MiB`. Default `10MiB`.
 		field{"max_bytes", false, func(n *yaml.Node) { t.MaxResponseBytes = r.bytes(n) }},
+		// JSON pointer to the array whose elements count as rows, for grants with `rows=`. Without it
+		// such a grant is refused when the task is minted.
 		field{"rows", false, func(n *yaml.Node) {
 			t.RowsCounted = true
 			if t.Rows = n.Value; n.ShortTag() != "!!str" || len(t.Rows) > maxPathTemplate || !isPointer(t.Rows) {
@@ -139,12 +192,28 @@ func isPointer(s string) bool {
 	return (s == "" || s[0] == '/') && !strings.Contains(rest, "~")
 }
 
-func (r *reader) timeout(n *yaml.Node) time.Duration {
-	d, err := time.ParseDuration(r.text(n, "timeout", maxName))
-	if err != nil || d < time.Millisecond || d > maxTimeout {
-		r.fail(n, "timeout: want a duration like 10s, at most %s", maxTimeout)
+func (r *reader) timeout(n *yaml.Node, name string, most time.Duration) time.Duration {
+	d, err := time.ParseDuration(r.text(n, name, maxName))
+	if err != nil || d < time.Millisecond || d > most {
+		r.fail(n, "%s: want a duration like 10s, at most %s", name, most)
 	}
 	return d
+}
+
+// times fills in what an upstream may take for parts of the call. A model thinks before
+// it answers, and while it does: it may take all of the time unless the tool says less.
+func (r *reader) times(d *draft, first, idle *yaml.Node) {
+	t := d.tool
+	t.FirstByte, t.Idle = min(defaultFirst, t.Timeout), min(defaultIdle, t.Timeout)
+	if d.model {
+		t.FirstByte, t.Idle = t.Timeout, t.Timeout
+	}
+	if first != nil {
+		t.FirstByte = r.timeout(first, "first_byte", t.Timeout)
+	}
+	if idle != nil {
+		t.Idle = r.timeout(idle, "idle", t.Timeout)
+	}
 }
 
 // bytes reads a size: 65536, 64KiB or 1MiB.
@@ -163,7 +232,8 @@ func (r *reader) bytes(n *yaml.Node) int64 {
 	return size * unit
 }
 
-// collisions refuses two tools of one name, or of one name for models.
+// collisions refuses two tools of one name, or of one name for models; nor may a name
+// mean one tool to programs and another to models.
 func (r *reader) collisions(drafts []*draft) {
 	names := map[string]*draft{}
 	for _, d := range drafts {
@@ -176,6 +246,11 @@ func (r *reader) collisions(drafts []*draft) {
 			r.fail(d.at, "tool %s stands twice, first on line %d", d.tool.Name, other.at.Line)
 		default:
 			r.fail(d.at, "tools %s and %s share the function name %s", other.tool.Name, d.tool.Name, name)
+		}
+	}
+	for _, d := range drafts {
+		if other := names[d.tool.Name]; other != nil {
+			r.fail(d.at, "tool %s has the function name of tool %s", d.tool.Name, other.tool.Name)
 		}
 	}
 }

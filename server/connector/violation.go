@@ -105,7 +105,7 @@ func describe(e *jsonschema.ValidationError) (at []string, reason string) {
 func fieldName(at []string) string {
 	parts := make([]string, len(at))
 	for i, p := range at {
-		if parts[i] = p; len(p) > maxEcho || !isUnreservedText(p) {
+		if parts[i] = p; len(p) > maxEcho || !isPathText(p, "") {
 			parts[i] = quote(p)
 		}
 	}

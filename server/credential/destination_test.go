@@ -72,7 +72,7 @@ func TestDestinationIsFixed(t *testing.T) {
 			b.put(t, first, "main", b.alice, secret)
 			moved := b.connector(t, change)
 			_, err := b.Find(t.Context(), moved, b.alice)
-			requireMissing(t, err, "put it again for the new one")
+			requireMissing(t, err, "for another origin or attachment: put it again (onedoor credential put)")
 
 			// Nor by changing the row to what the manifest says now: it does not open.
 			elsewhere := b.put(t, moved, "main", b.bob, another)
@@ -83,7 +83,7 @@ func TestDestinationIsFixed(t *testing.T) {
 			k := b.keeper()
 			records, err := k.Find(t.Context(), moved, b.alice)
 			require.NoError(t, err)
-			_, err = k.Attach(t.Context(), b.intent(t, workspace), moved, records)
+			_, err = k.Attach(t.Context(), b.intent(t, workspace), nil, bound(t, moved), records)
 			require.True(t, fault.Is(err, fault.Internal), "%v", err)
 			require.ErrorIs(t, err, vault.ErrSealed)
 			requireSilent(t, err)
@@ -130,7 +130,7 @@ func TestRowsDoNotOpenElsewhere(t *testing.T) {
 			k := b.keeper()
 			records, err := k.Find(t.Context(), c, b.alice)
 			require.NoError(t, err)
-			_, err = k.Attach(t.Context(), b.intent(t, workspace), c, records)
+			_, err = k.Attach(t.Context(), b.intent(t, workspace), nil, bound(t, c), records)
 			require.ErrorIs(t, err, vault.ErrSealed)
 			require.Equal(t, "internal error", fault.From(err).Public)
 		})
@@ -150,4 +150,24 @@ func TestAnothersRowCountsAsMissing(t *testing.T) {
 	}
 	_, err := b.keeper().Find(t.Context(), c, b.alice)
 	requireMissing(t, err, "put it again")
+}
+
+// TestFits: a record is held against the manifest as it is now, its owner included.
+func TestFits(t *testing.T) {
+	b := newBench(t)
+	c := b.connector(t, slots("mine: {owner: user, attach: bearer}", "ours: {owner: workspace, attach: {header: X-K}}"))
+	mine, ours := b.put(t, c, "mine", b.alice, secret), b.put(t, c, "ours", "", another)
+	require.True(t, credential.Fits(c, mine))
+	require.True(t, credential.Fits(c, ours))
+	for name, k := range map[string]struct {
+		now    []string
+		record credential.Record
+	}{
+		"the workspace's, now each user's own": {[]string{"ours: {owner: user, attach: {header: X-K}}"}, ours},
+		"a user's, now the workspace's":        {[]string{"mine: {owner: workspace, attach: bearer}"}, mine},
+		"another header":                       {[]string{"ours: {owner: workspace, attach: {header: X-L}}"}, ours},
+		"no such slot":                         {[]string{"ours: {owner: workspace, attach: {header: X-K}}"}, mine},
+	} {
+		t.Run(name, func(t *testing.T) { require.False(t, credential.Fits(b.connector(t, slots(k.now...)), k.record)) })
+	}
 }

@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sort"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/lease"
+	"github.com/onedoor/onedoor/server/oauth"
 	"github.com/onedoor/onedoor/server/store"
+	"github.com/onedoor/onedoor/server/sts"
 	"github.com/onedoor/onedoor/server/vault"
 )
 
@@ -25,16 +29,45 @@ type Sealer interface {
 	Rewrap(ctx context.Context, b vault.Binding, s vault.Sealed) (vault.Sealed, error)
 }
 
-// Options are what a Keeper is made of.
+// Digester gives keyed hashes; *vault.Keyring is one.
+type Digester interface {
+	Digest(text []byte) (digest []byte, pepperID string)
+	Digests(text []byte) [][]byte
+}
+
+// Trail records what the broker does by itself to a credential.
+type Trail interface {
+	BeginAdmin(ctx context.Context, e audit.Event) (audit.Intent, error)
+	Finish(i audit.Intent, o audit.Outcome)
+}
+
+// Options are what a Keeper is made of; all are needed.
 type Options struct {
 	Store  Store
 	Sealer Sealer
+	// Digester makes the mark of a refresh token that was sent.
+	Digester Digester
+	// OAuth asks token endpoints.
+	OAuth *oauth.Client
+	// Stater says who the user is, where that is exchanged for a token.
+	Stater Stater
+	// STS assumes roles of AWS.
+	STS   *sts.Client
+	Trail Trail
+	// Proxies are those whose secrets are kept here.
+	Proxies []Proxy
+	// BrokerID is this broker's SPIFFE ID, Incarnation this run of it.
+	BrokerID, Incarnation string
 	// Records remembers sealed records for as long as their lease runs.
 	Records *lease.Cache[Place, Record]
 	// Opened remembers what was rendered from them, for as long as they stand.
 	Opened *lease.Cache[Version, egress.Attachment]
-	NewID  func() string
-	Now    func() time.Time
+	// Fleeting is the same for what is one task's for one thing. There may be very many
+	// of those, and each takes half a megabyte, so it is small.
+	Fleeting *lease.Cache[Version, egress.Attachment]
+	NewID    func() string
+	Now      func() time.Time // the store's clock
+	Log      *slog.Logger
 }
 
 // Place is where a credential stands: whose it is, for what. UserID is empty for the
@@ -52,100 +85,76 @@ type Version struct {
 
 // Keeper keeps credentials.
 type Keeper struct {
-	o     Options
-	kinds map[string]kind
+	o       Options
+	kinds   map[string]kind
+	sellers map[string]seller
+
+	renewals singleflight.Group
+	running  sync.WaitGroup // callers' renewals
+	shelf    *shelf
+	doubts   doubts
 }
 
 // NewKeeper makes a Keeper.
-func NewKeeper(o Options) *Keeper { return &Keeper{o: o, kinds: kinds()} }
+func NewKeeper(o Options) *Keeper {
+	return &Keeper{o: o, kinds: o.kinds(), sellers: o.sellers(), shelf: newShelf(o.Now)}
+}
 
 // Find returns the sealed records that a call of this connector for this user needs,
 // one a slot. CREDENTIAL_MISSING where one is not there or was put for another
-// destination than the connector has now. No secret is opened.
+// destination than the connector has now, CREDENTIAL_NEEDS_RECONNECT where it is dead.
+// No secret is opened.
 func (k *Keeper) Find(ctx context.Context, c *connector.Connector, userID string) ([]Record, error) {
 	records := make([]Record, 0, len(c.Slots))
 	for _, name := range slotNames(c) {
-		slot := c.Slots[name]
-		place := placeOf(c, slot, userID)
-		r, err := k.o.Records.Get(ctx, place, func(ctx context.Context) (Record, error) {
-			return k.o.Store.Active(ctx, place.Workspace, place.Connector, place.Slot, place.UserID)
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, missing(c, slot, "none is stored")
-		}
-		if err != nil {
-			return nil, fault.New(fault.StoreUnavailable, "the credential cannot be looked up now; try again", err)
-		}
-		want, err := destinationOf(c, slot, place)
+		r, err := k.find(ctx, c, c.Slots[name], userID)
 		if err != nil {
 			return nil, err
-		}
-		if r.Destination != want {
-			return nil, missing(c, slot, "the one stored was put for another origin or attachment; put it again for the new one")
 		}
 		records = append(records, r)
 	}
 	return records, nil
 }
 
-// Attach opens the records and renders them. It demands the Intent of the call:
-// no secret without a decision and a record.
-func (k *Keeper) Attach(ctx context.Context, intent audit.Intent, c *connector.Connector, records []Record) (egress.Attachment, error) {
-	if err := intent.Check(); err != nil {
-		return egress.Attachment{}, err
-	}
-	if intent.Workspace() != c.Workspace || len(records) != len(c.Slots) {
-		return egress.Attachment{}, fault.New(fault.Internal, "internal error", errors.New("credential and intent do not belong together"))
-	}
-	if len(records) == 0 {
-		return egress.NewAttachment(), nil
-	}
-	v := Version{Workspace: c.Workspace, Connector: c.Name, Revision: c.Revision, Credentials: PoolName(records)}
-	a, err := k.o.Opened.Get(ctx, v, func(ctx context.Context) (egress.Attachment, error) {
-		return k.render(ctx, c, records)
+func (k *Keeper) find(ctx context.Context, c *connector.Connector, slot connector.Slot, userID string) (Record, error) {
+	place := placeOf(c, slot, userID)
+	r, err := k.o.Records.Get(ctx, place, func(ctx context.Context) (Record, error) {
+		return k.o.Store.Active(ctx, place.Workspace, place.Connector, place.Slot, place.UserID)
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return Record{}, missing(c, slot, "none is stored", "it")
+	}
 	if err != nil {
-		return egress.Attachment{}, fault.New(fault.Internal, "internal error", err)
+		return Record{}, fault.New(fault.StoreUnavailable, "the credential cannot be looked up now; try again", err)
 	}
-	return a, nil
+	if err := admissible(c, slot, place, r); err != nil {
+		return Record{}, err
+	}
+	if r.Dead {
+		return Record{}, needsReconnect(c, slot, r.Reason)
+	}
+	return r, nil
 }
 
-// PoolName names the versions of the records, for whatever must not be shared between
-// two credentials, such as a pooled connection.
-func PoolName(records []Record) string {
-	var b strings.Builder
-	for _, r := range records {
-		b.WriteString(r.ID)
-		b.WriteByte('@')
-		b.WriteString(strconv.FormatInt(r.Version, 10))
-		b.WriteByte(',')
+// admissible holds a record against what the connector says now.
+func admissible(c *connector.Connector, slot connector.Slot, place Place, r Record) error {
+	want, err := destinationOf(c, slot, place)
+	if err != nil {
+		return err
 	}
-	return b.String()
+	if r.Destination != want || r.Kind != slot.Stores() {
+		return missing(c, slot, "the one stored was put for another origin or attachment", "it again")
+	}
+	return nil
 }
 
-func (k *Keeper) render(ctx context.Context, c *connector.Connector, records []Record) (egress.Attachment, error) {
-	a := egress.NewAttachment()
-	var scrub [][]byte
-	for _, r := range records {
-		slot := c.Slots[r.Slot]
-		kind, ok := k.kinds[r.Kind]
-		if !ok || r.Kind != slot.Kind {
-			return egress.Attachment{}, fmt.Errorf("credential %s: kind %q does not fit slot %q", r.ID, r.Kind, slot.Name)
-		}
-		secret, err := k.o.Sealer.Open(ctx, bindingOf(r), r.Sealed)
-		if err != nil {
-			return egress.Attachment{}, fmt.Errorf("credential %s: %w", r.ID, err)
-		}
-		text := secret.Reveal()
-		if err := kind.attach(slot, string(text), &a); err != nil {
-			return egress.Attachment{}, fmt.Errorf("credential %s: %w", r.ID, err)
-		}
-		scrub = append(append(scrub, text), kind.derived(slot, string(text))...)
+// Fits says whether a record is what c wants in its slot, as it stands now.
+func Fits(c *connector.Connector, r Record) bool {
+	slot, ok := c.Slots[r.Slot]
+	if !ok || (slot.Owner == connector.UserOwned) != (r.UserID != "") {
+		return false
 	}
-	if err := a.Use(egress.NewScrubber(scrub...)); err != nil {
-		return egress.Attachment{}, fmt.Errorf("scrubber: %w", err)
-	}
-	return a, nil
+	return admissible(c, slot, placeOf(c, slot, r.UserID), r) == nil
 }
 
 // Put is a secret to store.
@@ -156,6 +165,19 @@ type Put struct {
 	UserID string
 	Secret vault.Secret
 	By     string
+
+	tokens *tokens // of an account that was connected, in place of Secret
+}
+
+// sealed is what is stored. In a slot of accounts a bare secret is a refresh token.
+func (p Put) sealed(slot connector.Slot) vault.Secret {
+	switch {
+	case p.tokens != nil:
+		return p.tokens.seal()
+	case slot.Stores() == string(connector.AuthorizationCode):
+		return tokens{refresh: p.Secret}.seal()
+	}
+	return p.Secret
 }
 
 // Put seals a secret as the next version of the credential at its place.
@@ -164,10 +186,24 @@ func (k *Keeper) Put(ctx context.Context, p Put) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	place := placeOf(p.Connector, slot, p.UserID)
+	dest, err := destinationOf(p.Connector, slot, place)
+	if err != nil {
+		return Record{}, err
+	}
+	return k.keep(ctx, Record{
+		Workspace: place.Workspace, Connector: place.Connector, Slot: place.Slot, UserID: place.UserID,
+		Kind: slot.Stores(), Destination: dest, Origins: originsOf(p.Connector, slot), CreatedBy: p.By,
+	}, p.sealed(slot))
+}
+
+// keep seals a secret as the next version of the record that stands in r's place; r has
+// neither id nor version yet.
+func (k *Keeper) keep(ctx context.Context, r Record, secret vault.Secret) (Record, error) {
 	for range 5 {
-		r, err := k.put(ctx, p, slot)
+		kept, err := k.put(ctx, r, secret)
 		if !errors.Is(err, store.ErrConflict) {
-			return r, err
+			return kept, err
 		}
 	}
 	return Record{}, fault.New(fault.Conflict, "somebody else put this credential at the same time; try again", nil)
@@ -175,6 +211,18 @@ func (k *Keeper) Put(ctx context.Context, p Put) (Record, error) {
 
 // admit checks that the secret fits the manifest's slot.
 func (k *Keeper) admit(p Put) (connector.Slot, error) {
+	slot, err := slotOf(p)
+	if err != nil || p.tokens != nil { // whoever brought tokens has had them from the slot's provider
+		return slot, err
+	}
+	if err := k.check(slot, string(p.Secret.Reveal())); err != nil {
+		return slot, fault.Invalid("secret", err.Error())
+	}
+	return slot, nil
+}
+
+// slotOf gives the slot, if it is there and takes a credential of that owner.
+func slotOf(p Put) (connector.Slot, error) {
 	slot, ok := p.Connector.Slots[p.Slot]
 	switch {
 	case !ok && len(p.Connector.Slots) == 0:
@@ -182,39 +230,42 @@ func (k *Keeper) admit(p Put) (connector.Slot, error) {
 	case !ok:
 		return slot, fault.Invalid("slot", fmt.Sprintf("the connector has no slot %q; it has %v", p.Slot, slotNames(p.Connector)))
 	case slot.Owner == connector.UserOwned && p.UserID == "":
-		return slot, fault.Invalid("owner", "this slot takes the user's own credential: name the user")
+		return slot, fault.Invalid("owner", "this slot takes the user's own credential: name the user (--user)")
 	case slot.Owner == connector.WorkspaceOwned && p.UserID != "":
-		return slot, fault.Invalid("owner", "this slot takes the workspace's credential, not a user's")
-	}
-	kind, ok := k.kinds[slot.Kind]
-	if !ok {
-		return slot, fault.Invalid("connector", "its credential kind is not known to this broker")
-	}
-	if err := kind.check(string(p.Secret.Reveal())); err != nil {
-		return slot, fault.Invalid("secret", err.Error())
+		return slot, fault.Invalid("owner", "this slot takes the workspace's credential, not a user's: put it for the workspace (--workspace)")
 	}
 	return slot, nil
 }
 
-func (k *Keeper) put(ctx context.Context, p Put, slot connector.Slot) (Record, error) {
-	place := placeOf(p.Connector, slot, p.UserID)
-	dest, err := destinationOf(p.Connector, slot, place)
-	if err != nil {
-		return Record{}, err
+// check is whether a secret can be stored in a slot.
+func (k *Keeper) check(slot connector.Slot, secret string) error {
+	seller, sells := k.sellers[slot.Stores()]
+	kind, attaches := k.kinds[slot.Kind]
+	switch {
+	case sells:
+		return seller.check(slot, secret)
+	case slot.Stores() == string(connector.AuthorizationCode):
+		return visible(secret, false) // a refresh token
+	case slot.Kind == connector.TokenEndpoint && len(slot.Signs) > 0:
+		return checkKey(slot, secret)
+	case slot.Kind == connector.TokenEndpoint:
+		return visible(secret, true)
+	case attaches && slot.OAuth == nil && slot.GitHubApp == nil:
+		return kind.check(secret)
 	}
-	r := Record{
-		Workspace: place.Workspace, ID: k.o.NewID(), Connector: place.Connector, Slot: place.Slot, UserID: place.UserID,
-		Kind: slot.Kind, Version: 1, Destination: dest, Origins: []string{p.Connector.Origin.String()},
-		CreatedAt: k.o.Now(), CreatedBy: p.By,
-	}
-	old, err := k.o.Store.Active(ctx, place.Workspace, place.Connector, place.Slot, place.UserID)
+	return errors.New("its kind of credential is not known to this broker")
+}
+
+func (k *Keeper) put(ctx context.Context, r Record, secret vault.Secret) (Record, error) {
+	r.ID, r.Version, r.CreatedAt = k.o.NewID(), 1, k.o.Now()
+	old, err := k.o.Store.Active(ctx, r.Workspace, r.Connector, r.Slot, r.UserID)
 	switch {
 	case err == nil:
 		r.ID, r.Version = old.ID, old.Version+1
 	case !errors.Is(err, store.ErrNotFound):
 		return Record{}, fault.New(fault.StoreUnavailable, "the credential could not be stored; try again", err)
 	}
-	if r.Sealed, err = k.o.Sealer.Seal(ctx, bindingOf(r), p.Secret); err != nil {
+	if r.Sealed, err = k.o.Sealer.Seal(ctx, bindingOf(r), secret); err != nil {
 		return Record{}, fmt.Errorf("seal credential: %w", err)
 	}
 	if err := k.o.Store.Put(ctx, r); err != nil {
@@ -252,9 +303,13 @@ func (k *Keeper) Delete(ctx context.Context, workspace, id string) error {
 // Forget drops what is remembered of a credential, opened or sealed.
 func (k *Keeper) Forget(workspace, id string) {
 	k.o.Records.Forget(func(p Place, r Record) bool { return p.Workspace == workspace && r.ID == id })
-	k.o.Opened.Forget(func(v Version, _ egress.Attachment) bool {
+	rendered := func(v Version, _ egress.Attachment) bool {
 		return v.Workspace == workspace && InPool(v.Credentials, id)
-	})
+	}
+	k.o.Opened.Forget(rendered)
+	k.o.Fleeting.Forget(rendered)
+	k.shelf.forget(workspace, id)
+	k.doubts.forget(workspace, id)
 }
 
 func bindingOf(r Record) vault.Binding {
@@ -269,16 +324,19 @@ func placeOf(c *connector.Connector, slot connector.Slot, userID string) Place {
 	return p
 }
 
+// slotNames are in the order in which records are found: the secrets of clients last,
+// so that the first record is one that is attached.
 func slotNames(c *connector.Connector) []string {
 	names := make([]string, 0, len(c.Slots))
 	for name := range c.Slots {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	last := func(name string) bool { return c.Slots[name].Kind == connector.TokenEndpoint }
+	sort.Slice(names, func(i, j int) bool {
+		if last(names[i]) != last(names[j]) {
+			return last(names[j])
+		}
+		return names[i] < names[j]
+	})
 	return names
-}
-
-func missing(c *connector.Connector, slot connector.Slot, why string) error {
-	return fault.New(fault.CredentialMissing, fmt.Sprintf("connector %s, slot %s (%s's): %s", c.Name, slot.Name, slot.Owner, why), nil).
-		With("connector", c.Name).With("slot", slot.Name).With("owner", string(slot.Owner))
 }

@@ -111,7 +111,7 @@ func TestAttachDemandsTheIntent(t *testing.T) {
 	records, err := b.Find(t.Context(), c, b.alice)
 	require.NoError(t, err)
 	finished := b.intent(t, workspace)
-	_, err = b.Attach(t.Context(), finished, c, records)
+	_, err = b.Attach(t.Context(), finished, nil, bound(t, c), records)
 	require.NoError(t, err) // what is remembered from here on must not help either
 	b.trail.Finish(finished, audit.Outcome{Result: audit.OK})
 	cases := map[string]struct {
@@ -126,9 +126,9 @@ func TestAttachDemandsTheIntent(t *testing.T) {
 	}
 	for name, k := range cases {
 		t.Run(name, func(t *testing.T) {
-			a, err := b.Attach(t.Context(), k.intent, c, k.records)
+			a, err := b.Attach(t.Context(), k.intent, nil, bound(t, c), k.records)
 			require.True(t, fault.Is(err, fault.Internal), "%v", err)
-			require.Error(t, a.SetHeader("X-A", "b"), "the zero Attachment")
+			require.Error(t, a.Attachment.SetHeader("X-A", "b"), "the zero Attachment")
 		})
 	}
 }
@@ -150,9 +150,14 @@ func TestVersions(t *testing.T) {
 	require.Equal(t, "alice", list[0].UserSubject)
 	require.Equal(t, "operator", list[0].CreatedBy)
 	require.Empty(t, list[0].Sealed, "a listing shows not even what is sealed")
-	require.NotEqual(t, credential.PoolName([]credential.Record{one}), credential.PoolName([]credential.Record{two}))
-	require.True(t, credential.InPool(credential.PoolName([]credential.Record{two}), one.ID))
-	require.False(t, credential.InPool(credential.PoolName([]credential.Record{two}), uuid.NewString()))
+	pool := func(r credential.Record) string {
+		a, err := b.keeper().Attach(t.Context(), b.intent(t, workspace), nil, bound(t, c), []credential.Record{r})
+		require.NoError(t, err)
+		return a.Pool
+	}
+	require.NotEqual(t, pool(one), pool(two), "no connection is shared between two versions")
+	require.True(t, credential.InPool(pool(two), one.ID))
+	require.False(t, credential.InPool(pool(two), uuid.NewString()))
 }
 
 func TestDelete(t *testing.T) {
@@ -177,7 +182,7 @@ func TestSeveralSlots(t *testing.T) {
 	b.put(t, c, "mine", b.alice, secret)
 	_, err := b.Find(t.Context(), c, b.alice)
 	requireMissing(t, err, "slot ours (workspace's)")
-	require.Equal(t, map[string]string{"connector": "crm", "slot": "ours", "owner": "workspace"}, fault.From(err).Metadata)
+	require.Equal(t, map[string]string{"connector": "crm", "slot": "ours", "owner": "workspace", "mend": "put"}, fault.From(err).Metadata)
 	b.put(t, c, "ours", "", another)
 	r := b.send(t, b.Keeper, c, b.alice)
 	require.Equal(t, "Bearer "+secret, r.Header.Get("Authorization"))

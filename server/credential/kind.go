@@ -17,10 +17,28 @@ type kind interface {
 	derived(slot connector.Slot, secret string) [][]byte
 }
 
+// divided is a kind whose secret is never sent as it is stored: what is derived from it
+// is all that the answer is scrubbed of.
+type divided interface{ divided() }
+
 // kinds is the table of all kinds; a manifest's slot names one.
-func kinds() map[string]kind {
+func (o *Options) kinds() map[string]kind {
 	return map[string]kind{
 		"bearer": bearer{}, "header": header{}, "query": query{}, "basic": basic{},
+		connector.CertificateSlot: certificate{o.Now},
+		connector.AWSKey:          awsKey{o.Now},
+	}
+}
+
+// sellers is the table of all kinds whose secret only buys another; a slot's oauth, or
+// its like, names one.
+func (o *Options) sellers() map[string]seller {
+	return map[string]seller{
+		string(connector.ClientCredentials): clientCredentials{o.OAuth},
+		string(connector.JWTBearer):         jwtBearer{o.OAuth},
+		string(connector.TokenExchange):     tokenExchange{o.OAuth, o.Stater},
+		connector.GitHubAppKind:             githubApp{o.OAuth},
+		connector.AWSRole:                   awsRole{o.STS},
 	}
 }
 
@@ -62,7 +80,9 @@ func (header) attach(slot connector.Slot, secret string, to *egress.Attachment) 
 	return to.SetHeader(slot.Param, slot.Prefix+secret)
 }
 
-func (header) derived(connector.Slot, string) [][]byte { return nil }
+func (header) derived(slot connector.Slot, secret string) [][]byte {
+	return behindScheme(slot.Prefix + secret)
+}
 
 // query puts the secret into a query parameter.
 type query struct{}
@@ -73,7 +93,30 @@ func (query) attach(slot connector.Slot, secret string, to *egress.Attachment) e
 	return to.AddQuery(slot.Param, secret)
 }
 
-func (query) derived(connector.Slot, string) [][]byte { return nil }
+func (query) derived(_ connector.Slot, secret string) [][]byte { return behindScheme(secret) }
+
+// leastBehind is the length from which on what follows a scheme is searched for by itself.
+const leastBehind = 6
+
+// behindScheme gives what an upstream may echo of a value such as "Bearer TOKEN", which is
+// stored whole where the manifest names no prefix: the token alone. Of "Basic TEXT" that is
+// what the text says, and the password in there.
+func behindScheme(value string) (forms [][]byte) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	rest = strings.TrimLeft(rest, " ")
+	if len(rest) < leastBehind {
+		return nil
+	}
+	forms = append(forms, []byte(rest))
+	pair, err := base64.StdEncoding.DecodeString(rest)
+	if _, password, ok := strings.Cut(string(pair), ":"); err == nil && ok && strings.EqualFold(scheme, "Basic") {
+		forms = append(forms, pair)
+		if len(password) >= leastBehind {
+			forms = append(forms, []byte(password))
+		}
+	}
+	return forms
+}
 
 // basic is RFC 7617: the secret is `user:password`; the password may be empty.
 type basic struct{}
@@ -93,12 +136,24 @@ func (basic) attach(_ connector.Slot, secret string, to *egress.Attachment) erro
 	return to.SetHeader("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
 }
 
-// derived: an upstream that echoes the password alone gives it away as well. Where it
-// is empty, as some APIs want it, the user's name is the secret.
+// minPassword is the shortest password, in bytes, that the user's name need not be kept
+// secret beside: APIs that want their key as the name are called with "x" behind it.
+const minPassword = 4
+
+// placeholders are passwords that tell nothing, beside a single letter: the name is the key.
+var placeholders = map[string]bool{"x-oauth-basic": true, "api_token": true, "apikey": true, "api_key": true, "unused": true, "ignored": true}
+
+// derived: an upstream that echoes the password alone gives it away as well. Where it can
+// be none, the user's name is the secret; to scrub every "x" would destroy the answer.
 func (basic) derived(_ connector.Slot, secret string) [][]byte {
 	user, password, _ := strings.Cut(secret, ":")
-	if password == "" {
-		password = user
+	forms := [][]byte{[]byte(base64.StdEncoding.EncodeToString([]byte(secret)))}
+	idle := len(password) < 2 || placeholders[strings.ToLower(password)]
+	if idle || len(password) < minPassword {
+		forms = append(forms, []byte(user))
 	}
-	return [][]byte{[]byte(password), []byte(base64.StdEncoding.EncodeToString([]byte(secret)))}
+	if !idle {
+		forms = append(forms, []byte(password))
+	}
+	return forms
 }

@@ -3,7 +3,9 @@ package credential_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,7 +26,9 @@ import (
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/lease"
+	"github.com/onedoor/onedoor/server/oauth"
 	"github.com/onedoor/onedoor/server/store/sqlstore"
+	"github.com/onedoor/onedoor/server/sts"
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/vault"
 	"github.com/onedoor/onedoor/server/vault/vaulttest"
@@ -71,12 +75,81 @@ type bench struct {
 	seen     chan *http.Request
 	alice    string
 	bob      string
+	later    time.Duration // by which the clock of the Keepers is ahead
+}
+
+// now is the time as the Keepers have it, and at sets it to so long after the start.
+func (b *bench) now() time.Time         { return now().Add(b.later) }
+func (b *bench) at(later time.Duration) { b.later = later }
+
+// refreshOf opens the refresh token of a record.
+func (b *bench) refreshOf(t *testing.T, r credential.Record) string {
+	t.Helper()
+	opened, err := vault.New(b.keys).Open(t.Context(), vault.Binding{
+		Workspace: r.Workspace, CredentialID: r.ID, Kind: r.Kind, Version: r.Version, Destination: r.Destination,
+	}, r.Sealed)
+	require.NoError(t, err)
+	var stored struct {
+		Refresh string `json:"refresh_token"`
+	}
+	require.NoError(t, json.Unmarshal(opened.Reveal(), &stored))
+	return stored.Refresh
 }
 
 // edited is the real store, with rows as somebody with access to it made them.
 type edited struct {
 	credential.Store
-	active func(r credential.Record) credential.Record
+	active                        func(r credential.Record) credential.Record
+	take, attempt, renew, release func() error // fail in place of the store
+	attempted                     bool         // what attempt fails was written all the same
+}
+
+// times fails n times, then no more.
+func times(n int, err error) func() error {
+	return func() error {
+		if n--; n >= 0 {
+			return err
+		}
+		return nil
+	}
+}
+
+func failing(f func() error) error {
+	if f == nil {
+		return nil
+	}
+	return f()
+}
+
+func (e *edited) Take(ctx context.Context, w, id, owner string, now, until time.Time) (credential.Lease, error) {
+	if err := failing(e.take); err != nil {
+		return credential.Lease{}, err
+	}
+	return e.Store.Take(ctx, w, id, owner, now, until)
+}
+
+func (e *edited) Attempt(ctx context.Context, l credential.Lease, digest []byte) error {
+	if err := failing(e.attempt); err != nil {
+		if e.attempted {
+			return errors.Join(err, e.Store.Attempt(ctx, l, digest))
+		}
+		return err
+	}
+	return e.Store.Attempt(ctx, l, digest)
+}
+
+func (e *edited) Renew(ctx context.Context, l credential.Lease, r credential.Record) error {
+	if err := failing(e.renew); err != nil {
+		return err
+	}
+	return e.Store.Renew(ctx, l, r)
+}
+
+func (e *edited) Release(ctx context.Context, l credential.Lease, end credential.RefreshEnd) error {
+	if err := failing(e.release); err != nil {
+		return err
+	}
+	return e.Store.Release(ctx, l, end)
 }
 
 func (e *edited) Active(ctx context.Context, w, c, slot, user string) (credential.Record, error) {
@@ -108,9 +181,10 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(b.door.Close)
 	b.keys = vault.NewKeyring(vault.Options{
 		Store: &vaulttest.Store{}, Master: master, Rand: rand.Reader, Now: now, NewID: uuid.NewString, Log: slog.New(slog.DiscardHandler),
+		Assertions: vault.Schedule{Lead: time.Hour, Active: time.Hour, Retire: time.Hour},
 	})
 	require.NoError(t, b.keys.Load(t.Context()))
-	b.Keeper = b.keeper()
+	require.NoError(t, b.keys.Poll(t.Context()))
 	b.trail, err = audit.Open(t.Context(), audit.Options{
 		Store: s.Audit(), Signer: b.keys, Now: now, NewID: uuid.NewString, BrokerID: "broker", Incarnation: "incarnation",
 		Log: slog.New(slog.DiscardHandler),
@@ -118,6 +192,7 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.trail.Close(context.Background())) })
 	b.trail.Live(now().Add(time.Hour))
+	b.Keeper = b.keeper()
 	b.seen = make(chan *http.Request, 1)
 	b.upstream = httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { b.seen <- r }))
 	t.Cleanup(b.upstream.Close)
@@ -126,12 +201,19 @@ func newBench(t *testing.T) *bench {
 }
 
 // keeper is a Keeper that remembers nothing yet, as another broker would be.
-func (b *bench) keeper() *credential.Keeper {
-	return credential.NewKeeper(credential.Options{
-		Store: b.edited, Sealer: vault.New(b.keys), NewID: uuid.NewString, Now: now,
-		Records: lease.New[credential.Place, credential.Record](time.Minute, time.Now, 100),
-		Opened:  lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
-	})
+func (b *bench) keeper() *credential.Keeper { return b.keeperWith(func(*credential.Options) {}) }
+
+func (b *bench) keeperWith(change func(*credential.Options)) *credential.Keeper {
+	o := credential.Options{
+		Store: b.edited, Sealer: vault.New(b.keys), Digester: b.keys, OAuth: oauth.New(b.door, now, rand.Reader), Stater: b.stater(),
+		STS: sts.New(b.door, b.now), Trail: b.trail,
+		BrokerID: "broker", Incarnation: uuid.NewString(), NewID: uuid.NewString, Now: b.now, Log: slog.New(slog.DiscardHandler),
+		Records:  lease.New[credential.Place, credential.Record](time.Minute, time.Now, 100),
+		Opened:   lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
+		Fleeting: lease.New[credential.Version, egress.Attachment](time.Minute, time.Now, 100),
+	}
+	change(&o)
+	return credential.NewKeeper(o)
 }
 
 func (b *bench) user(t *testing.T, name string) string {
@@ -158,6 +240,14 @@ func (b *bench) connector(t *testing.T, changes ...func(text string) string) *co
 	return c
 }
 
+// bound is a call of the connector's one tool.
+func bound(t *testing.T, c *connector.Connector) *connector.Bound {
+	t.Helper()
+	call, err := c.Bind("get", nil)
+	require.NoError(t, err)
+	return call
+}
+
 // intent is a recorded act in a workspace.
 func (b *bench) intent(t *testing.T, workspace string) audit.Intent {
 	t.Helper()
@@ -178,13 +268,42 @@ func (b *bench) send(t *testing.T, k *credential.Keeper, c *connector.Connector,
 	t.Helper()
 	records, err := k.Find(t.Context(), c, user)
 	require.NoError(t, err)
-	a, err := k.Attach(t.Context(), b.intent(t, workspace), c, records)
+	a, err := k.Attach(t.Context(), b.intent(t, workspace), nil, bound(t, c), records)
 	require.NoError(t, err)
-	res, err := b.door.Do(t.Context(), egress.PoolKey{Credential: credential.PoolName(records)}, c.Egress,
-		&egress.Request{Method: "GET", Origin: c.Origin, Path: "/get"}, a, egress.Limits{})
+	return b.sent(t, c, a)
+}
+
+// sent makes a call with what is attached.
+func (b *bench) sent(t *testing.T, c *connector.Connector, a credential.Attached) *http.Request {
+	t.Helper()
+	res, err := b.door.Do(t.Context(), egress.PoolKey{Credential: a.Pool}, c.Egress,
+		&egress.Request{Method: "GET", Origin: c.Origin, Path: "/get"}, a.Attachment, egress.Limits{})
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	return <-b.seen
+}
+
+// ends gives how the broker's own acts of a name ended, once their outcomes, which are
+// written behind, are there.
+func (b *bench) ends(t *testing.T, act string) (ends []audit.Result) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		events, err := b.store.Audit().Events(t.Context(), audit.Filter{Workspace: workspace, Limit: 1000})
+		require.NoError(t, err)
+		open := 0
+		ends = nil
+		for _, e := range events {
+			switch {
+			case e.Tool == act && e.Kind == audit.AdminIntent:
+				open++
+			case e.Tool == act && e.Kind == audit.AdminOutcome:
+				open--
+				ends = append(ends, e.Outcome)
+			}
+		}
+		return open == 0
+	}, 10*time.Second, 10*time.Millisecond)
+	return ends
 }
 
 // requireMissing: the slot is empty for this call, and the caller is told what to do.

@@ -29,6 +29,12 @@ type Record struct {
 	Sealed    vault.Sealed
 	CreatedAt time.Time
 	CreatedBy string
+	// Dead says that this version was found dead: a person must renew it.
+	Dead bool
+	// RetryAt is before when no token endpoint is asked for it again; zero: any time.
+	RetryAt time.Time
+	// Reason says for people why it is Dead, or why nobody is asked before RetryAt.
+	Reason string
 }
 
 // Store keeps sealed credentials: one active one per (workspace, connector, slot, owner).
@@ -46,7 +52,50 @@ type Store interface {
 	// SealedWithout returns up to limit records whose DEK is wrapped by another KEK
 	// than kekID, of any workspace.
 	SealedWithout(ctx context.Context, kekID string, limit int) ([]Record, error)
+	Refreshes
 	// Rewrap replaces the wrapped DEK if the record is still at that version and KEK;
 	// else store.ErrConflict.
 	Rewrap(ctx context.Context, r Record, oldKEK string) error
+}
+
+// Lease is the right to refresh one credential for a time.
+type Lease struct {
+	Workspace, CredentialID, Owner string
+	// Fence grows with each holder.
+	Fence int64
+	// Unresolved is the digest of a refresh token that was sent, or was about to be,
+	// and of which nobody knows what became; nil: none.
+	Unresolved []byte
+	// Failures is how often it has failed since it last worked.
+	Failures int64
+}
+
+// RefreshEnd is how a refresh ended that brought no token.
+type RefreshEnd struct {
+	// Resolved says that the token that was sent was not consumed.
+	Resolved bool
+	// Dead is the version that was found dead; 0: none.
+	Dead int64
+	// Reason says why, for people.
+	Reason   string
+	Failures int64
+	// RetryAt is before when the provider is left alone; zero: it need not be.
+	RetryAt time.Time
+	At      time.Time
+}
+
+// Refreshes keeps who refreshes which credential, and what was sent.
+type Refreshes interface {
+	// Take gives the lease to owner until then; store.ErrConflict while another runs.
+	Take(ctx context.Context, workspace, id, owner string, now, until time.Time) (Lease, error)
+	// Attempt records, before it is sent, the digest of a refresh token;
+	// store.ErrConflict where the lease is another's by now.
+	Attempt(ctx context.Context, l Lease, digest []byte) error
+	// Renew stores r, which must continue the version that stands, resolves the attempt
+	// of l and gives the lease back. It tells the change feed. It works also where the
+	// lease has run out meanwhile: whoever came after has sent nothing.
+	Renew(ctx context.Context, l Lease, r Record) error
+	// Release gives the lease back, where it is still l, with how it ended. It tells the
+	// change feed where that changes what others may do.
+	Release(ctx context.Context, l Lease, e RefreshEnd) error
 }

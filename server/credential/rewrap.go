@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/onedoor/onedoor/server/store"
 )
@@ -40,6 +39,3 @@ func (k *Keeper) Rewrap(ctx context.Context, activeKEK string) (int, error) {
 	}
 	return done, errors.Join(failed...)
 }
-
-// InPool reports whether a name made by PoolName holds a version of the credential.
-func InPool(name, id string) bool { return strings.Contains(name, id+"@") }

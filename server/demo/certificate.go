@@ -21,9 +21,10 @@ const (
 	renewBefore     = 30 * 24 * time.Hour
 )
 
-// openCertificate reads the upstreams' certificate and its CA, or makes them anew
-// where they are missing or about to expire. The CA's key is thrown away.
-func openCertificate(dir string, now time.Time) (tls.Certificate, []byte, error) {
+// OpenCertificate reads from a folder the certificate of upstreams on this machine, good
+// for localhost, and its CA as PEM, or makes them anew where they are missing or about to
+// expire at now. The CA's key is thrown away.
+func OpenCertificate(dir string, now time.Time) (tls.Certificate, []byte, error) {
 	chain, key, root := filepath.Join(dir, "upstream.crt"), filepath.Join(dir, "upstream.key"), filepath.Join(dir, "ca.crt")
 	certificate, err := tls.LoadX509KeyPair(chain, key)
 	ca, caErr := os.ReadFile(root) //nolint:gosec // a folder of ours

@@ -24,7 +24,7 @@ type crm struct {
 	contacts map[string]*contact
 }
 
-func newCRM(token Secret) http.Handler {
+func newCRM() http.Handler {
 	c := &crm{contacts: map[string]*contact{}}
 	first := []string{"Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Frances", "Ken", "Radia", "Tony"}
 	last := []string{"Lovelace", "Hopper", "Turing", "Dijkstra", "Liskov", "Knuth", "Allen", "Thompson", "Perlman", "Hoare"}
@@ -39,7 +39,7 @@ func newCRM(token Secret) http.Handler {
 	mux.HandleFunc("GET /contacts/{id}", c.one(func(w http.ResponseWriter, _ *http.Request, found *contact) { reply(w, http.StatusOK, found) }))
 	mux.HandleFunc("PATCH /contacts/{id}", c.one(c.update))
 	mux.HandleFunc("DELETE /contacts/{id}", c.one(c.remove))
-	return demand("Authorization", "Bearer ", token, mux)
+	return mux
 }
 
 // demand lets a request through only with the secret in the header.

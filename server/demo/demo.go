@@ -17,8 +17,10 @@ type Options struct {
 	Secrets string
 	// TLS is the folder of their certificate and its CA.
 	TLS string
-	// CRM, Model and Payroll are loopback addresses, host:port.
-	CRM, Model, Payroll string
+	// Accounts, CRM, Model and Payroll are loopback addresses, host:port.
+	Accounts, CRM, Model, Payroll string
+	// Redirect is the URI to which the accounts send browsers.
+	Redirect string
 	// Issuer is whose assertions payroll believes, and IssuerCA the certificates, PEM,
 	// to trust for it; default the system's.
 	Issuer   string
@@ -28,8 +30,8 @@ type Options struct {
 
 // Upstreams are the running demo upstreams.
 type Upstreams struct {
-	// CRM, Model and Payroll are their origins.
-	CRM, Model, Payroll string
+	// Accounts, CRM, Model and Payroll are their origins.
+	Accounts, CRM, Model, Payroll string
 	// CA is the certificate, PEM, that signs theirs.
 	CA []byte
 	// Secrets are what they demand.
@@ -44,17 +46,20 @@ func Start(o Options) (*Upstreams, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, ca, err := openCertificate(o.TLS, time.Now())
+	certificate, ca, err := OpenCertificate(o.TLS, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	u := &Upstreams{CA: ca, Secrets: *secrets}
+	provider := newAccounts(secrets.accounts, secrets.accountsKey, o.Redirect)
+	u.Secrets.CRMAlice = Secret{func() string { return provider.first("alice") }}
 	for _, s := range []struct {
 		address string
 		origin  *string
 		handler http.Handler
 	}{
-		{o.CRM, &u.CRM, newCRM(secrets.CRMAlice)},
+		{o.Accounts, &u.Accounts, provider.handler()},
+		{o.CRM, &u.CRM, provider.demand(newCRM())},
 		{o.Model, &u.Model, newModel(secrets.Model)},
 		{o.Payroll, &u.Payroll, newPayroll(secrets.Payroll, newVerifier(o.Issuer, o.IssuerCA))},
 	} {
@@ -63,6 +68,7 @@ func Start(o Options) (*Upstreams, error) {
 			return nil, err
 		}
 	}
+	provider.origin = u.Accounts
 	return u, nil
 }
 

@@ -2,6 +2,7 @@ package demo
 
 import (
 	_ "embed"
+	"regexp"
 	"strings"
 )
 
@@ -14,14 +15,17 @@ var modelManifest string
 //go:embed payroll.yaml
 var payrollManifest string
 
+// placeholder is a line that stands for the certificate of the CA, with its indent.
+var placeholder = regexp.MustCompile(`(?m)^ *\{\{ca\}\}$`)
+
 // Manifests are the connectors of the upstreams as they run now, by name.
 func (u *Upstreams) Manifests() map[string]string {
 	fill := func(text, origin string) string {
-		var ca strings.Builder
-		for line := range strings.Lines(string(u.CA)) {
-			ca.WriteString("    " + line)
-		}
-		return strings.NewReplacer("{{origin}}", origin, "    {{ca}}\n", ca.String()).Replace(text)
+		text = strings.NewReplacer("{{origin}}", origin, "{{accounts}}", u.Accounts).Replace(text)
+		return placeholder.ReplaceAllStringFunc(text, func(line string) string {
+			indent, _, _ := strings.Cut(line, "{")
+			return indent + strings.ReplaceAll(strings.TrimSpace(string(u.CA)), "\n", "\n"+indent)
+		})
 	}
 	return map[string]string{
 		"crm":     fill(crmManifest, u.CRM),

@@ -22,7 +22,10 @@ type completionRequest struct {
 		Role    string `json:"role"`
 		Content string `json:"content"`
 	} `json:"messages"`
-	Stream bool `json:"stream"`
+	Stream  bool `json:"stream"`
+	Options struct {
+		Usage bool `json:"include_usage"`
+	} `json:"stream_options"`
 }
 
 func complete(w http.ResponseWriter, r *http.Request) {
@@ -33,37 +36,51 @@ func complete(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := "You said: " + in.Messages[len(in.Messages)-1].Content
 	if in.Stream {
-		stream(w, in.Model, strings.Fields(answer))
+		stream(w, in, strings.Fields(answer))
 		return
 	}
-	words := len(strings.Fields(answer))
 	reply(w, http.StatusOK, map[string]any{
 		"id": "chatcmpl-demo", "object": "chat.completion", "created": time.Now().Unix(), "model": in.Model,
 		"choices": []any{map[string]any{
 			"index": 0, "finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": answer},
 		}},
-		"usage": map[string]int{"prompt_tokens": words, "completion_tokens": words, "total_tokens": 2 * words},
+		"usage": usageOf(answer),
 	})
 }
 
-func stream(w http.ResponseWriter, model string, words []string) {
+// usageOf counts a word as a token.
+func usageOf(answer string) map[string]int {
+	words := len(strings.Fields(answer))
+	return map[string]int{"prompt_tokens": words, "completion_tokens": words, "total_tokens": 2 * words}
+}
+
+func stream(w http.ResponseWriter, in completionRequest, words []string) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	flush := http.NewResponseController(w)
+	chunk := func(choices []any, usage any) bool {
+		fields := map[string]any{
+			"id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": in.Model, "choices": choices,
+		}
+		if in.Options.Usage {
+			fields["usage"] = usage
+		}
+		event, err := json.Marshal(fields)
+		if err != nil {
+			return false
+		}
+		_, err = fmt.Fprintf(w, "data: %s\n\n", event)
+		return err == nil && http.NewResponseController(w).Flush() == nil
+	}
 	for i, word := range words {
 		if i > 0 {
 			word = " " + word
 		}
-		event, err := json.Marshal(map[string]any{
-			"id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": time.Now().Unix(), "model": model,
-			"choices": []any{map[string]any{"index": 0, "delta": map[string]string{"content": word}}},
-		})
-		if err != nil {
-			return
-		}
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", event); err != nil || flush.Flush() != nil {
+		if !chunk([]any{map[string]any{"index": 0, "delta": map[string]string{"content": word}}}, nil) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+	if in.Options.Usage && !chunk([]any{}, usageOf(strings.Join(words, " "))) {
+		return
 	}
 	_, _ = fmt.Fprint(w, "data: [DONE]\n\n")
 }

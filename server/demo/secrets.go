@@ -12,7 +12,13 @@ import (
 // Secrets are what the upstreams demand. They are random, made at the first start,
 // and lie in the secrets folder alone.
 type Secrets struct {
-	CRMAlice, Model, Payroll Secret
+	Model, Payroll Secret
+	// CRMAlice is a refresh token, good once, with which alice's account is connected.
+	CRMAlice Secret
+
+	// accounts is what all tokens of the accounts begin with, so that they can be looked
+	// for where they must not be; accountsKey makes them.
+	accounts, accountsKey Secret
 }
 
 // Secret is one secret in the clear; it prints as a placeholder.
@@ -33,7 +39,8 @@ func openSecrets(dir string) (*Secrets, error) {
 		prefix string
 		into   *Secret
 	}{
-		"crm-alice": {"crm_", &s.CRMAlice}, "model": {"sk-demo-", &s.Model}, "payroll": {"pay_", &s.Payroll},
+		"accounts": {"acc_", &s.accounts}, "accounts-key": {"", &s.accountsKey},
+		"model": {"sk-demo-", &s.Model}, "payroll": {"pay_", &s.Payroll},
 	} {
 		text, err := openSecret(filepath.Join(dir, name), one.prefix)
 		if err != nil {

@@ -26,14 +26,21 @@ func concat(lists ...[]block) (all []block) {
 	return all
 }
 
+// metadata are the services that hand out a machine's own credentials, each at its one
+// address. 168.63.129.16 looks public; it is Azure's host agent.
+var metadata = blocks("a metadata service",
+	"169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", // AWS and most others; tasks of ECS; pods of EKS
+	"169.254.0.23/32", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32", // Tencent, Alibaba, Oracle, Azure
+	"100.96.0.96/32", "100.80.80.80/32", // Volcano Engine, UCloud
+	// AWS, Google, Scaleway, Akamai, Oracle.
+	"fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128", "fd00:a9fe:a9fe::1/128", "fd00:c1::a9fe:a9fe/128",
+)
+
 // never is refused even where an operator's range holds it: what hands out a
 // machine's own credentials, and what is no single other host.
 var never = concat(
-	// The clouds keep their metadata services in the link-local range, and a few
-	// elsewhere. 168.63.129.16 looks public; it is Azure's host agent.
+	metadata,
 	blocks("link-local, where metadata services live", "169.254.0.0/16", "fe80::/10"),
-	blocks("a metadata service", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32",
-		"fd00:ec2::/32", "fd20:ce::254/128", "fd00:42::42/128"),
 	blocks("unspecified", "0.0.0.0/8", "::/128"), // the kernel takes 0.0.0.0 for loopback
 	blocks("multicast", "224.0.0.0/4", "ff00::/8"),
 	blocks("reserved", "240.0.0.0/4"),
@@ -72,8 +79,12 @@ var (
 // plain one does not: allowing 64:ff9b::/96 on a NAT64 network does not allow
 // 64:ff9b::10.0.0.1. Metadata services, link-local, multicast and reserved addresses
 // are refused whatever allow says. allow is compared with the unmapped address; an
-// IPv4-mapped prefix in it allows nothing. A network's own NAT64 prefix cannot be
-// known here and counts as the public address that it looks like.
+// IPv4-mapped prefix in it allows nothing.
+//
+// A network's own NAT64 prefix cannot be known here: what it leads to counts as the
+// address that it looks like. Metadata services alone are looked for at each place where
+// RFC 6052 would put them, under any prefix; for a range such as 10.0.0.0/8 that would
+// refuse too many that carry nothing.
 func Judge(addr netip.Addr, allow []netip.Prefix) error {
 	if !addr.IsValid() || addr.Zone() != "" {
 		return fmt.Errorf("address %q: want a plain address without a zone", addr)
@@ -85,6 +96,11 @@ func Judge(addr netip.Addr, allow []netip.Prefix) error {
 	for _, inner := range embedded(addr) {
 		if err := Judge(inner, allow); err != nil {
 			return fmt.Errorf("address %s leads to another: %w", addr, err)
+		}
+	}
+	for _, inner := range translated6052(addr) {
+		if err := find(metadata, inner); err != nil {
+			return fmt.Errorf("address %s may lead to another: %w", addr, err)
 		}
 	}
 	for _, p := range allow {
@@ -107,31 +123,47 @@ func find(list []block, addr netip.Addr) error {
 	return nil
 }
 
-// embedded gives the IPv4 addresses that an IPv6 one carries in any known way.
-func embedded(addr netip.Addr) []netip.Addr {
+// embedded gives the IPv4 addresses that an IPv6 one carries in any way that shows;
+// there may be several.
+func embedded(addr netip.Addr) (list []netip.Addr) {
 	if addr.Is4() || addr == loopback6 {
 		return nil
 	}
 	b := addr.As16()
-	last := netip.AddrFrom4([4]byte(b[12:16]))
 	switch {
-	case compatible.Contains(addr), translated.Contains(addr), nat64.Contains(addr):
-		return []netip.Addr{last}
 	case sixToFour.Contains(addr):
-		return []netip.Addr{netip.AddrFrom4([4]byte(b[2:6]))}
+		list = append(list, netip.AddrFrom4([4]byte(b[2:6])))
 	case teredo.Contains(addr): // the server, and the client with every bit flipped
-		return []netip.Addr{
-			netip.AddrFrom4([4]byte(b[4:8])),
-			netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]}),
-		}
-	case isISATAP(b):
-		return []netip.Addr{last}
+		list = append(list, netip.AddrFrom4([4]byte(b[4:8])), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]}))
 	}
-	return nil
+	if compatible.Contains(addr) || translated.Contains(addr) || nat64.Contains(addr) || isISATAP(b) {
+		list = append(list, netip.AddrFrom4([4]byte(b[12:])))
+	}
+	return list
 }
 
 // isISATAP recognises RFC 5214's interface identifier under any prefix. The bits of
 // its first byte that say "universal" and "group" do not count.
 func isISATAP(b [16]byte) bool {
 	return b[8]&^3 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
+}
+
+// places6052 are the bytes of an IPv6 address that hold an IPv4 one, for each length of
+// a prefix (RFC 6052, 2.2); byte 8 is zero but for the last.
+var places6052 = [...][4]int{{4, 5, 6, 7}, {5, 6, 7, 9}, {6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}
+
+// translated6052 gives the IPv4 addresses to which an IPv6 one would lead if it began
+// with the prefix of a NAT64.
+func translated6052(addr netip.Addr) []netip.Addr {
+	if addr.Is4() {
+		return nil
+	}
+	b := addr.As16()
+	var list []netip.Addr
+	for _, at := range places6052 {
+		if b[8] == 0 || at[0] == 12 {
+			list = append(list, netip.AddrFrom4([4]byte{b[at[0]], b[at[1]], b[at[2]], b[at[3]]}))
+		}
+	}
+	return list
 }

@@ -9,21 +9,27 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Attachment is what makes a request authentic: headers and query parameters that
-// hold secrets, and the scrubbers that find those secrets in the answer. It is
-// unprintable: everything stands behind a closure, where no verb and no encoder
-// comes. The zero Attachment attaches nothing and cannot be added to.
+// hold secrets, a certificate for the connection, and the scrubbers that find those
+// secrets in the answer. It is unprintable: everything stands behind a closure, where
+// no verb and no encoder comes. The zero Attachment attaches nothing and cannot be added to.
 //
-// Everything attached counts as secret, and [Door.Do] refuses an Attachment whose
-// own scrubbers do not recognise each of its values.
+// Every header and parameter attached counts as secret, and [Door.Do] refuses an Attachment
+// whose own scrubbers do not recognise each of its values. What is set by
+// [Attachment.SetPlain] alone tells nothing.
 type Attachment struct{ reveal func() *attached }
 
 type attached struct {
 	header    http.Header
 	query     url.Values
+	plain     http.Header
 	scrubbers []*Scrubber
+	shows     *certificate // in the TLS handshake; nil for none
+	signer    Signer       // nil: nobody signs
+	known     atomic.Bool  // the scrubbers know each value; set by open alone
 }
 
 var (
@@ -35,7 +41,7 @@ var (
 
 // NewAttachment makes an empty Attachment. It is for one request and one goroutine.
 func NewAttachment() Attachment {
-	a := &attached{header: http.Header{}, query: url.Values{}}
+	a := &attached{header: http.Header{}, query: url.Values{}, plain: http.Header{}}
 	return Attachment{func() *attached { return a }}
 }
 
@@ -46,7 +52,10 @@ func (a Attachment) Copy() Attachment {
 		return NewAttachment()
 	}
 	from := a.reveal()
-	to := &attached{header: from.header.Clone(), query: maps.Clone(from.query), scrubbers: slices.Clone(from.scrubbers)}
+	to := &attached{
+		header: from.header.Clone(), query: maps.Clone(from.query), plain: from.plain.Clone(),
+		scrubbers: slices.Clone(from.scrubbers), shows: from.shows, signer: from.signer,
+	}
 	for name, values := range to.query {
 		to.query[name] = slices.Clone(values)
 	}
@@ -57,6 +66,26 @@ func (a Attachment) Copy() Attachment {
 // refuses an empty value, control characters, and names that frame the message or
 // route it.
 func (a Attachment) SetHeader(name, value string) error {
+	if err := a.admit(name, value); err != nil {
+		return err
+	}
+	at := a.reveal()
+	at.known.Store(false)
+	at.header.Set(name, value)
+	return nil
+}
+
+// SetPlain is SetHeader for a value that tells nothing, such as the time of a signature:
+// an answer is not scrubbed of it.
+func (a Attachment) SetPlain(name, value string) error {
+	if err := a.admit(name, value); err != nil {
+		return err
+	}
+	a.reveal().plain.Set(name, value)
+	return nil
+}
+
+func (a Attachment) admit(name, value string) error {
 	switch {
 	case a.reveal == nil:
 		return errNoAttachment
@@ -65,7 +94,6 @@ func (a Attachment) SetHeader(name, value string) error {
 	case value == "" || !isFieldValue(value):
 		return errAttachValue
 	}
-	a.reveal().header.Set(name, value)
 	return nil
 }
 
@@ -79,7 +107,9 @@ func (a Attachment) AddQuery(name, value string) error {
 	case value == "" || !isFieldValue(value):
 		return errAttachValue
 	}
-	a.reveal().query.Add(name, value)
+	at := a.reveal()
+	at.known.Store(false)
+	at.query.Add(name, value)
 	return nil
 }
 
@@ -114,7 +144,13 @@ func (a Attachment) open() (*attached, error) {
 		return &attached{}, nil
 	}
 	at := a.reveal()
-	for _, values := range at.header {
+	if at.known.Load() { // one that is kept for many requests is looked through once
+		return at, nil
+	}
+	for name, values := range at.header {
+		if strings.HasPrefix(spelling(name), "proxy-") {
+			return nil, errProxyHeader
+		}
 		if !at.knows(values) {
 			return nil, errUnscrubbed
 		}
@@ -124,6 +160,7 @@ func (a Attachment) open() (*attached, error) {
 			return nil, errUnscrubbed
 		}
 	}
+	at.known.Store(true)
 	return at, nil
 }
 

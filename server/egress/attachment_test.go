@@ -77,6 +77,20 @@ func TestDoRefusesWhatItCouldNotScrub(t *testing.T) {
 			requireError(t, err, egress.Denied, false)
 		})
 	}
+	t.Run("what is added to one that was sent", func(t *testing.T) {
+		for name, add := range map[string]func(egress.Attachment) error{
+			"header": func(a egress.Attachment) error { return a.SetHeader("X-Key", "another-"+secret[:9]) },
+			"query":  func(a egress.Attachment) error { return a.AddQuery("key", "another-"+secret[:9]) },
+		} {
+			att := bearer(t)
+			_, err := b.door.Do(t.Context(), b.key, b.policy, b.get("/path"), att, b.limits)
+			require.NoError(t, err)
+			require.NoError(t, add(att))
+			_, err = b.door.Do(t.Context(), b.key, b.policy, b.get("/path"), att, b.limits)
+			require.Error(t, err, name)
+			requireError(t, err, egress.Denied, false)
+		}
+	})
 	t.Run("basic, by the pair that it is made of", func(t *testing.T) {
 		att := egress.NewAttachment()
 		require.NoError(t, att.SetHeader("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("user:password"))))

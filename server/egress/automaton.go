@@ -6,12 +6,15 @@ package egress
 // Patterns are long and few, so nearly every node has one child: children are linked
 // lists, and only the root, where the walk spends its time, has a full table.
 type automaton struct {
-	nodes []node
-	root  [256]int32 // from the root by the next byte; 0 is the root itself
+	nodes   []node
+	root    [256]int32 // from the root by the next byte; 0 is the root itself
+	longest int        // pattern
+	folds   bool       // the patterns and what it reads are folded
 }
 
 type node struct {
 	fail    int32 // where the longest proper suffix that is also a prefix stands
+	miss    int32 // the first on the way of fails that has a child which this has not
 	child   int32 // first child; 0: none
 	sibling int32 // next child of the same parent; 0: none
 	depth   int32 // how many bytes lead here
@@ -19,8 +22,12 @@ type node struct {
 	label   byte
 }
 
-func newAutomaton(patterns [][]byte) *automaton {
-	a := &automaton{nodes: make([]node, 1)}
+func newAutomaton(patterns [][]byte, folds bool) *automaton {
+	size := 1
+	for _, p := range patterns {
+		size += len(p)
+	}
+	a := &automaton{nodes: make([]node, 1, size), folds: folds}
 	for _, p := range patterns {
 		a.add(p)
 	}
@@ -29,6 +36,7 @@ func newAutomaton(patterns [][]byte) *automaton {
 }
 
 func (a *automaton) add(pattern []byte) {
+	a.longest = max(a.longest, len(pattern))
 	at := int32(0)
 	for i, c := range pattern {
 		next := a.child(at, c)
@@ -47,7 +55,7 @@ func (a *automaton) add(pattern []byte) {
 	}
 }
 
-// link sets fail and match level by level, so that shorter ones are there first.
+// link sets fail, miss and match level by level, so that shorter ones are there first.
 func (a *automaton) link() {
 	queue := make([]int32, 1, len(a.nodes))
 	for head := 0; head < len(queue); head++ {
@@ -57,10 +65,24 @@ func (a *automaton) link() {
 			if at != 0 {
 				n.fail = a.step(a.nodes[at].fail, n.label)
 			}
+			if n.miss = n.fail; a.within(n.fail, c) {
+				n.miss = a.nodes[n.fail].miss
+			}
 			n.match = max(n.match, a.nodes[n.fail].match)
 			queue = append(queue, c)
 		}
 	}
+}
+
+// within reports whether all that goes on from at goes on from other too: where other has
+// failed, at will.
+func (a *automaton) within(at, other int32) bool {
+	for n := a.nodes[at].child; n != 0; n = a.nodes[n].sibling {
+		if a.child(other, a.nodes[n].label) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *automaton) child(at int32, c byte) int32 {
@@ -76,13 +98,14 @@ func (a *automaton) child(at int32, c byte) int32 {
 }
 
 // step goes on from at by one byte, to the node of the longest suffix of what was
-// read that is a prefix of some pattern.
+// read that is a prefix of some pattern. What repeats itself, such as a thousand times the
+// same letter, is left in few steps (Knuth, Morris and Pratt, 1977).
 func (a *automaton) step(at int32, c byte) int32 {
 	for at != 0 {
 		if next := a.child(at, c); next != 0 {
 			return next
 		}
-		at = a.nodes[at].fail
+		at = a.nodes[at].miss
 	}
 	return a.root[c]
 }

@@ -2,8 +2,6 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,6 +9,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 )
 
 const (
@@ -26,45 +26,48 @@ var (
 	errNoAnswer  = errors.New("the name has no address")
 	errNoRoots   = errors.New("the connector's CA text holds no certificate")
 	errOtherHost = errors.New("another host than the origin's was to be dialled")
+	// Which address it is stands in the log alone: it is no business of a sandbox's.
+	errAddress = errors.New("its name leads to an address that may not be reached")
 )
 
-// Resolver gives the addresses of a name; [net.Resolver] is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
-// dialer makes the connections of one pool: to one origin, under one policy.
+// dialer makes the connections of one pool: to one origin, under one policy, showing
+// one certificate or none.
 type dialer struct {
 	resolver Resolver
 	origin   Origin
 	policy   Policy
+	via      route
+	shows    *certificate // in the handshake; nil for none
+	bundles  x509bundle.Source
 	log      *slog.Logger
+	now      func() time.Time
 }
 
 // dial resolves the name, judges every answer, and connects to the judged addresses
-// in turn. Between judging and connecting nothing is resolved again.
+// in turn, or has the proxy connect to them. Between judging and connecting nothing is
+// resolved again.
 func (d *dialer) dial(ctx context.Context, _, hostPort string) (net.Conn, error) {
 	if hostPort != d.origin.HostPort() {
 		return nil, denied(errOtherHost)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	within, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	addrs, err := d.resolver.LookupNetIP(ctx, "ip", d.origin.host)
+	addrs, err := lookup(within, d.resolver, d.origin.host)
 	if err != nil {
-		return nil, &Error{Kind: Unreachable, cause: safeCause(err)}
-	}
-	if len(addrs) == 0 {
-		return nil, &Error{Kind: Unreachable, cause: errNoAnswer}
+		return nil, err
 	}
 	// One bad answer refuses all: a name that points inwards at all is not one to trust
 	// with the outward half of its answers.
 	for _, a := range addrs {
 		if err := Judge(a, d.policy.AllowRanges); err != nil {
 			d.log.WarnContext(ctx, "egress address refused", "host", d.origin.host, "reason", err.Error())
-			return nil, denied(err)
+			return nil, denied(errAddress)
 		}
 	}
-	return d.connect(ctx, addrs)
+	if d.via.proxy != nil {
+		return d.tunnel(ctx, addrs)
+	}
+	return d.connect(within, addrs)
 }
 
 // connect tries the addresses in order. Each gets its part of the time, so that a
@@ -96,23 +99,20 @@ func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn
 	if err != nil {
 		return denied(errOtherHost)
 	}
-	if err := Judge(to.Addr(), d.policy.AllowRanges); err != nil {
-		return denied(err)
+	if Judge(to.Addr(), d.policy.AllowRanges) != nil {
+		return denied(errAddress)
 	}
 	return nil
 }
 
 // transport is the one place where connections to upstreams are configured.
 func (d *dialer) transport(now func() time.Time) (*http.Transport, error) {
-	config := &tls.Config{ServerName: d.origin.host, MinVersion: tls.VersionTLS12, Time: now}
-	if len(d.policy.RootCAs) > 0 {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(d.policy.RootCAs) {
-			return nil, denied(errNoRoots)
-		}
+	config, err := d.tlsConfig(now)
+	if err != nil {
+		return nil, err
 	}
-	return &http.Transport{
-		Proxy:                  nil, // the environment's proxies do not count
+	t := &http.Transport{
+		Proxy:                  nil, // proxies are dial's, and the environment's do not count
 		DialContext:            d.dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -122,5 +122,7 @@ func (d *dialer) transport(now func() time.Time) (*http.Transport, error) {
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
-	}, nil
+	}
+	t.DialTLSContext = d.dialTLS(config)
+	return t, nil
 }

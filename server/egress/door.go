@@ -4,23 +4,31 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 )
 
 // Options are what a Door is made of. Every field may be left out.
 type Options struct {
-	// Resolver finds addresses. Default: the system's.
+	// Resolver finds addresses. Default: NewResolver().
 	Resolver Resolver
 	// Log takes refused addresses. Default: none.
 	Log *slog.Logger
 	// Now is the time by which certificates are judged. Default: time.Now.
 	Now func() time.Time
-	// MaxPools bounds how many (PoolKey, Origin) have connections at one time; the one
-	// not used for longest gives way. Default: 1024.
+	// Bundles verify upstreams whose policy names a SPIFFE ID. Default: none, and such
+	// upstreams are refused.
+	Bundles x509bundle.Source
+	// Routing says what goes through a proxy. Default: nothing does.
+	Routing *Routing
+	// ProxySecrets are what proxies demand. Default: none, and such proxies are not used.
+	ProxySecrets ProxySecrets
+	// MaxPools bounds how many (PoolKey, Origin, client certificate, proxy) have connections at
+	// one time; the one not used for longest gives way. Default: 1024.
 	MaxPools int
 }
 
@@ -37,7 +45,7 @@ type Door struct {
 // New makes a Door.
 func New(o Options) *Door {
 	if o.Resolver == nil {
-		o.Resolver = &net.Resolver{}
+		o.Resolver = NewResolver()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -70,13 +78,23 @@ func (d *Door) Do(ctx context.Context, key PoolKey, policy Policy, req *Request,
 		return nil, denied(err)
 	}
 	sent := &sentMark{replayable: isReplayable(req)}
-	ctx, cancel := context.WithTimeout(ctx, lim.Total)
+	ctx, times, cancel := withTimes(ctx, lim)
 	out, err := build(httptrace.WithClientTrace(ctx, sent.trace()), req, at)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	transport, err := d.transport(poolID{key, req.Origin}, policy)
+	shown := at.shows
+	via, err := d.route(ctx, key, policy, req.Origin, shown)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if at, err = at.sign(out, req.Body); err != nil {
+		cancel()
+		return nil, denied(err)
+	}
+	transport, err := d.transport(poolID{key, req.Origin, shown.id(), via.id()}, policy, shown, via)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -88,16 +106,20 @@ func (d *Door) Do(ctx context.Context, key PoolKey, policy Policy, req *Request,
 		defer cancel()
 		return nil, classify(ctx, err, sent.Load())
 	}
-	return newResponse(ctx, cancel, answer, at, lim)
+	answer.Body = times.body(answer.Body, lim.Idle)
+	return newResponse(ctx, cancel, answer, via.watch(at), lim)
 }
 
-func (d *Door) transport(id poolID, policy Policy) (*http.Transport, error) {
+func (d *Door) transport(id poolID, policy Policy, shows *certificate, via route) (*http.Transport, error) {
 	if found := d.pools.find(id, policy); found != nil {
 		return found, nil
 	}
 	policy = policy.clone()
-	return d.pools.add(id, policy, func() (*http.Transport, error) {
-		own := &dialer{resolver: d.options.Resolver, origin: id.origin, policy: policy, log: d.options.Log}
+	return d.pools.add(id, policy, shows, func() (*http.Transport, error) {
+		own := &dialer{
+			resolver: d.options.Resolver, origin: id.origin, policy: policy, via: via, shows: shows,
+			bundles: d.options.Bundles, log: d.options.Log, now: d.options.Now,
+		}
 		return own.transport(d.options.Now)
 	})
 }
@@ -125,7 +147,12 @@ func (s *sentMark) trace() *httptrace.ClientTrace {
 				s.Store(false)
 			}
 		},
-		GotConn: func(httptrace.GotConnInfo) { s.Store(true) },
+		GotConn: func(got httptrace.GotConnInfo) {
+			s.Store(true)
+			if conn, ok := got.Conn.(*turns); ok && got.Reused {
+				conn.begin()
+			}
+		},
 	}
 }
 

@@ -321,7 +321,7 @@ func TestDoDemandsTLS(t *testing.T) {
 	}{
 		{"TLS 1.3", with(func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }), ca.pem, 0, ""},
 		{"TLS 1.2", with(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), ca.pem, 0, ""},
-		{"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), ca.pem, egress.Unreachable, "connection failed"},
+		{"TLS 1.1", with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), ca.pem, egress.Unreachable, "handshake was refused"},
 		{"another CA", good, newAuthority(t).pem, egress.Unreachable, "not trusted"},
 		{"the system's CAs", good, nil, egress.Unreachable, "not trusted"},
 		{"another name", ca.server(t, "other.test"), ca.pem, egress.Unreachable, "for another name"},

@@ -48,8 +48,7 @@ func (k Kind) String() string {
 }
 
 // Error is an exchange that gave no complete answer. Its text and its cause are
-// fixed sentences, but for the addresses that [Judge] names: never a URL, a query,
-// or anything that an upstream wrote.
+// fixed sentences: never a URL, a query, an address, or anything that an upstream wrote.
 type Error struct {
 	// Kind says what happened.
 	Kind Kind
@@ -79,7 +78,7 @@ func classify(ctx context.Context, err error, sent bool) *Error {
 	if errors.As(err, &own) {
 		return &Error{Kind: own.Kind, Sent: own.Sent || sent, cause: own.cause}
 	}
-	if cause := ctx.Err(); cause != nil {
+	if cause := whyEnded(ctx); cause != nil {
 		return &Error{Kind: TimedOut, Sent: sent, cause: cause}
 	}
 	kind := Unreachable
@@ -98,7 +97,7 @@ var (
 	errUntrusted   = errors.New("the certificate is not trusted")
 	errOtherName   = errors.New("the certificate is for another name")
 	errCertificate = errors.New("the certificate is not valid")
-	errNotTLS      = errors.New("the upstream does not speak TLS")
+	errNotTLS      = errors.New("the other side does not speak TLS")
 	errHandshake   = errors.New("the TLS handshake was refused")
 	errConnectTime = errors.New("connecting took too long")
 	errConnection  = errors.New("the connection failed")
@@ -112,10 +111,14 @@ func safeCause(err error) error {
 		other     x509.HostnameError
 		verify    *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
+		alert     *net.OpError
 		operation net.Error
 	)
 	switch {
+	case errors.Is(err, errOtherID):
+		return errOtherID
+	case errors.Is(err, errShortKey):
+		return errShortKey
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return errNoName
 	case errors.As(err, &dns):
@@ -128,7 +131,7 @@ func safeCause(err error) error {
 		return errCertificate
 	case errors.As(err, &record):
 		return errNotTLS
-	case errors.As(err, &alert):
+	case errors.As(err, &alert) && alert.Op == "remote error": // how crypto/tls gives an alert
 		return errHandshake
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errRefused

@@ -37,6 +37,14 @@ var refusedRequest = set(
 
 var refusedPrefixes = [...]string{"proxy-", "x-forwarded-", "x-onedoor-"}
 
+// IsReserved reports whether no header of this name goes upstream but one that the broker
+// sets by itself; see [Request.Header]. What only an Attachment brings, Authorization and
+// Txn-Token, is not meant.
+func IsReserved(name string) bool {
+	s := spelling(name)
+	return framing[s] || hasRefusedPrefix(s) || refusedRequest[s] && s != "authorization" && s != "txn-token"
+}
+
 // refusedResponse are dropped from an answer: what gives authority, and where to go
 // next, which is never followed and may hold a secret. The last three describe a body
 // that is no longer as it was sent.
@@ -49,12 +57,9 @@ var errHeader = errors.New("a header of the request is malformed")
 // dropped that may not pass, then ours is attached, so that no Connection header can
 // name the credential away.
 func requestHeader(from http.Header, at *attached) (http.Header, error) {
-	ours := map[string]bool{}
-	for name := range at.header {
-		ours[spelling(name)] = true
-	}
+	ours := at.names()
 	named := connectionNames(from)
-	to := make(http.Header, len(from)+len(at.header)+2)
+	to := make(http.Header, len(from)+len(ours)+2)
 	for name, values := range from {
 		s := spelling(name)
 		if framing[s] || refusedRequest[s] || hasRefusedPrefix(s) || named[s] || ours[s] {
@@ -74,15 +79,33 @@ func requestHeader(from http.Header, at *attached) (http.Header, error) {
 		to.Set("User-Agent", "onedoor")
 	}
 	to.Set("Accept-Encoding", "gzip")
-	for name, values := range at.header {
-		to[name] = values
-	}
+	at.setHeader(to)
 	return to, nil
 }
 
-// responseHeader gives what may be shown of an answer's header, its values scrubbed,
-// and the number of places replaced. Names are not scrubbed: whoever passes them on
-// does so by a list of names known beforehand.
+// names are the spellings of all headers that are attached.
+func (at *attached) names() map[string]bool {
+	names := make(map[string]bool, len(at.header)+len(at.plain))
+	for _, header := range [...]http.Header{at.header, at.plain} {
+		for name := range header {
+			names[spelling(name)] = true
+		}
+	}
+	return names
+}
+
+func (at *attached) setHeader(to http.Header) {
+	for _, header := range [...]http.Header{at.plain, at.header} {
+		for name, values := range header {
+			to[name] = values
+		}
+	}
+}
+
+// responseHeader gives what may be shown of an answer's header, its values scrubbed and
+// valid UTF-8, and the number of places replaced. A value may hold any byte from 0x80 on
+// (RFC 9110, 5.5); protobuf does not carry those that are no UTF-8. Names are not scrubbed:
+// whoever passes them on does so by a list of names known beforehand.
 func responseHeader(from http.Header, at *attached) (http.Header, int64) {
 	named := connectionNames(from)
 	to := make(http.Header, len(from))
@@ -94,7 +117,7 @@ func responseHeader(from http.Header, at *attached) (http.Header, int64) {
 		}
 		for _, v := range values {
 			clean, hits := at.scrub(v)
-			to.Add(name, clean)
+			to.Add(name, strings.ToValidUTF8(clean, "\ufffd"))
 			total += hits
 		}
 	}

@@ -26,6 +26,7 @@ var (
 	errOriginScheme = errors.New(`origin: must begin with "https://"`)
 	errOriginHost   = errors.New("origin: the host must be a name of letters, digits and hyphens (an international one in its xn-- form), without a trailing dot, user, path, query or fragment")
 	errOriginIP     = errors.New("origin: the host must be a name, not an IP address in any spelling")
+	errOriginMeta   = errors.New("origin: the host is a metadata service, which hands out the credentials of the machine")
 	errOriginPort   = errors.New("origin: the port must be a plain decimal from 1 to 65535")
 )
 
@@ -81,7 +82,29 @@ func checkHost(host string) error {
 	if isNumber(labels[len(labels)-1]) {
 		return errOriginIP
 	}
+	if isMetadataName(host) {
+		return errOriginMeta
+	}
 	return nil
+}
+
+// metadataNames are the names of metadata services. Their addresses are refused as well;
+// here it is said when a connector is described, and not when it is called.
+var metadataNames = set(
+	"metadata", "metadata.google.internal", "metadata.google", "metadata.goog", "metadata.internal", // Google
+	"instance-data", "instance-data.ec2.internal", // AWS
+	"metadata.azure.internal", "metadata.tencentyun.com", "metadata.oraclecloud.com", "api.metadata.cloud.ibm.com",
+	"metadata.platformequinix.com", "metadata.packet.net", "rancher-metadata", "rancher-metadata.rancher.internal",
+)
+
+// isMetadataName knows those names and all below them.
+func isMetadataName(host string) bool {
+	for below := true; below; _, host, below = strings.Cut(host, ".") {
+		if metadataNames[host] {
+			return true
+		}
+	}
+	return false
 }
 
 // isLabel reports whether s is a label as hosts may use it. Its length bounds and

@@ -21,6 +21,8 @@ func TestParseOrigin(t *testing.T) {
 		{"highest port", "https://a:65535", "https://a:65535"},
 		{"one label", "https://crm", "https://crm"},
 		{"punycode", "https://xn--bcher-kva.example", "https://xn--bcher-kva.example"},
+		{"an own service called metadata", "https://metadata.example.com", "https://metadata.example.com"},
+		{"no metadata service", "https://metadata-google.internal", "https://metadata-google.internal"},
 		{"digits in labels", "https://1.2.3.com", "https://1.2.3.com"},
 		{"longest label", "https://" + strings.Repeat("a", 63) + ".b", "https://" + strings.Repeat("a", 63) + ".b"},
 	} {
@@ -46,6 +48,10 @@ func TestParseOriginRefuses(t *testing.T) {
 		"https://127.0.0.1", "https://127.1", "https://0x7f.1", "https://0x7f000001", "https://2130706433", "https://017700000001", "https://0177.0.0.1", "https://1.2.3.0x4", "https://a.1", "https://a.0x", "https://0",
 		"https://[::1]", "https://[::1]:443", "https://[fe80::1%25eth0]", "https://[[a.b]]", "https://::1", "https://[a.b]", "https://[::ffff:127.0.0.1]",
 		"https://bücher.example", "https://\u212Aelvin.example", "https://ａ.b", "https://a。b", "https://a%2eb", "https://a.b%00", "https://a\u00adb.c",
+		"https://metadata", "https://METADATA:8443", "https://metadata.google.internal", "https://Metadata.Google.Internal:443", "https://x.metadata.google.internal",
+		"https://instance-data", "https://metadata.tencentyun.com", "https://metadata.goog",
+		"https://{tenant}.example.com", "https://{tenant}", "https://a.{zone}", "https://a.b:{port}", "https://${HOST}", "https://%s.example", "https://a.b,c.d", "https://a.b;c.d", "https://a.b|c",
+		"https://a.b\u3002c", "https://a\uff0eb", "https://a\uff61b", "https://a\u200bb.c", "https://\u202ea.b", "https://xn--bücher.b", "https://a.b\ufeff", "\ufeffhttps://a.b",
 		"https://a.b\n", "https://a\x00.b", "https://a b.c", "https://a.b\t", "https://a.b\r\nHost: c",
 	} {
 		t.Run(in, func(t *testing.T) {
@@ -99,5 +105,42 @@ func FuzzParseOrigin(f *testing.F) {
 		require.True(t, strings.EqualFold(s, o.String()) || strings.EqualFold(s, o.String()+":443"), s)
 		_, err = netip.ParseAddr(o.Host())
 		require.Error(t, err)
+		requireDialled(t, o, s)
+	})
+}
+
+// requireDialled demands that the name which is looked up for an accepted text, to be
+// connected to, is the one that stands in it.
+func requireDialled(t *testing.T, o egress.Origin, text string) {
+	t.Helper()
+	asked := &recorder{}
+	_, err := egress.DialOther(t.Context(), asked, o, egress.Policy{}, o.HostPort())
+	require.Error(t, err)
+	name := strings.TrimSuffix(asked.asked, ".")
+	if name == "" { // of this machine: not looked up
+		name = "localhost"
+	}
+	host, _, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(text, "https://")), ":")
+	require.True(t, host == name || strings.HasSuffix(host, "."+name) && name == "localhost", "%s for %q", name, text)
+}
+
+// A location that is accepted reads back as itself, and leads where net/url says too.
+func FuzzParseLocation(f *testing.F) {
+	f.Add("https://a.example/token?x=y")
+	f.Fuzz(func(t *testing.T, s string) {
+		l, err := egress.ParseLocation(s)
+		if err != nil {
+			require.Equal(t, egress.Location{}, l)
+			return
+		}
+		u, err := url.Parse(s)
+		require.NoError(t, err)
+		require.Equal(t, "https", u.Scheme)
+		require.Equal(t, l.Origin.Host(), strings.ToLower(u.Hostname()))
+		require.Nil(t, u.User)
+		again, err := egress.ParseLocation(l.String())
+		require.NoError(t, err)
+		require.Equal(t, l, again)
+		requireDialled(t, l.Origin, "https://"+u.Host)
 	})
 }

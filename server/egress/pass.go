@@ -1,92 +1,100 @@
 package egress
 
-// pass is one reading of a stream.
+// pass is one reading of a stream by both automatons. Places are counted from its
+// beginning.
 type pass struct {
-	*automaton
-	unescape bool
+	*forbidden
+	exact, folded walk
 
 	held    []byte // read and not given out
-	scanned int    // how much of held the automaton has seen
-	state   int32
-	starts  []int  // in held: where each of the last symbols begins that led to state
-	found   []span // in held, in order, apart
+	gone    int    // how much was given out
+	scanned int    // how much of held was read
+	found   spans  // not given out
 	open    bool   // the first of found began before held, and its marker is out
 	hits    int64
 	out     []byte
+	ways    [2 * maxLevels]reading
 }
 
-// span is a place to be replaced.
-type span struct{ start, end int }
+func newPass(f *forbidden) *pass {
+	return &pass{forbidden: f, exact: newWalk(f.exact), folded: newWalk(f.folded)}
+}
 
 // feed takes the next piece and returns what may go out. The result is valid until
 // the next call, and may be a part of src.
 func (p *pass) feed(src []byte, final bool) []byte {
+	if p.none {
+		return src
+	}
 	work := src
 	if len(p.held) > 0 {
 		p.held = append(p.held, src...)
 		work = p.held
 	}
 	p.scan(work, final)
-	keep := p.keepFrom(work, final)
+	keep := len(work)
+	if !final {
+		read := work[:p.scanned]
+		keep = min(p.exact.keepFrom(p.gone, read), p.folded.keepFrom(p.gone, read)) - p.gone
+	}
 	out := p.emit(work, keep)
-	p.held = append(p.held[:0], work[keep:]...)
+	p.hold(work[keep:])
 	p.scanned -= keep
-	p.rebase(keep)
+	p.gone += keep
 	return out
 }
 
-// scan runs the automaton over what it has not seen.
+// hold keeps the end of what was read. It moves it only where that makes room for as much
+// again, so that what comes byte by byte is not moved with each.
+func (p *pass) hold(rest []byte) {
+	if len(p.held) == 0 || 2*len(rest) <= len(p.held) {
+		p.held = append(p.held[:0], rest...)
+		return
+	}
+	p.held = rest
+}
+
+// scan reads what it has not read, up to where the text ends within an escape.
 func (p *pass) scan(work []byte, final bool) {
 	i := p.scanned
-	for i < len(work) {
-		c, width := work[i], 1
-		if p.unescape && mayEscape(c) {
-			c, width = symbol(work[i:])
-			if width == 0 && !final {
+	for ; i < len(work); i++ {
+		idle := p.exact.idle() && p.folded.idle()
+		if idle {
+			i = p.skip(work, i)
+			if i == len(work) {
 				break
 			}
-			if width == 0 {
-				c, width = work[i], 1
+		}
+		c := work[i]
+		ways := p.ways[:0]
+		if isLead(c) {
+			var more bool
+			if ways, more = readings(ways, work[i:], final); more {
+				break
+			}
+			if idle && !p.beginsIn(c, ways) {
+				continue
 			}
 		}
-		i += width
-		if p.state == 0 && p.root[c] == 0 {
-			continue
+		at := p.gone + i
+		if !p.exact.rests(c, ways) {
+			p.exact.advance(at, c, ways, &p.found)
 		}
-		p.state = p.step(p.state, c)
-		if p.state == 0 {
-			p.starts = p.starts[:0]
-			continue
-		}
-		p.starts = append(p.starts, i-width)
-		if n := int(p.nodes[p.state].match); n > 0 {
-			p.mark(span{p.starts[len(p.starts)-n], i})
+		if !p.folded.rests(folded[c], ways) {
+			p.folded.advance(at, c, ways, &p.found)
 		}
 	}
 	p.scanned = i
 }
 
-// mark adds a span, which ends behind all others, and joins those that it overlaps.
-func (p *pass) mark(s span) {
-	for n := len(p.found); n > 0 && p.found[n-1].end > s.start; n-- {
-		s.start = min(s.start, p.found[n-1].start)
-		p.found = p.found[:n-1]
+// beginsIn reports whether a form begins with c, or with one of the ways to read it.
+func (p *pass) beginsIn(c byte, ways []reading) bool {
+	for _, way := range ways {
+		if p.exact.begins(way.bytes[0]) || p.folded.begins(way.bytes[0]) {
+			return true
+		}
 	}
-	p.found = append(p.found, s)
-}
-
-// keepFrom says from where on bytes must be held back: from the beginning of what may
-// still become a secret, so never more than the longest pattern.
-func (p *pass) keepFrom(work []byte, final bool) int {
-	if final {
-		return len(work)
-	}
-	depth := int(p.nodes[p.state].depth)
-	if depth == 0 {
-		return p.scanned
-	}
-	p.starts = append(p.starts[:0], p.starts[len(p.starts)-depth:]...)
-	return p.starts[0]
+	return p.exact.begins(c)
 }
 
 // emit gives out work up to the given place, every span replaced that begins before
@@ -98,31 +106,21 @@ func (p *pass) emit(work []byte, upTo int) []byte {
 	p.out = p.out[:0]
 	at, done := 0, 0
 	for i, s := range p.found {
-		if s.start >= upTo && !(i == 0 && p.open) {
+		start, end := max(s.start-p.gone, 0), s.end-p.gone
+		if start >= upTo && !(i == 0 && p.open) {
 			break
 		}
 		if i > 0 || !p.open {
-			p.out = append(append(p.out, work[at:s.start]...), Redacted...)
+			p.out = append(append(p.out, work[at:start]...), Redacted...)
 			p.hits++
 		}
-		at = min(s.end, upTo)
-		if p.open = s.end > upTo; p.open {
+		at = min(end, upTo)
+		if p.open = end > upTo; p.open {
 			break
 		}
 		done++
 	}
-	p.found = append(p.found[:0], p.found[done:]...)
+	p.found = p.found[done:]
 	p.out = append(p.out, work[at:upTo]...)
 	return p.out
-}
-
-// rebase moves every place that is kept, since held now begins further on.
-func (p *pass) rebase(by int) {
-	for i := range p.starts {
-		p.starts[i] -= by
-	}
-	for i := range p.found {
-		p.found[i].start = max(p.found[i].start-by, 0)
-		p.found[i].end -= by
-	}
 }

@@ -4,18 +4,23 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// pool is the connections of one PoolKey to one origin.
+// pool is the connections of one PoolKey to one origin that show one certificate and go
+// one way.
 type pool struct {
 	transport *http.Transport
 	policy    Policy
+	notAfter  time.Time    // the certificate's; zero for none
 	lastUsed  atomic.Int64 // by pools.clock
 }
 
 type poolID struct {
 	key    PoolKey
 	origin Origin
+	shows  certificateID
+	via    routeID
 }
 
 // pools holds at most max pools and closes the one that was not used for longest.
@@ -43,7 +48,7 @@ func (p *pools) find(id poolID, policy Policy) *http.Transport {
 
 // add puts a transport in, made by open, unless another goroutine came first. One
 // under another policy is replaced: what that one let through is not inherited.
-func (p *pools) add(id poolID, policy Policy, open func() (*http.Transport, error)) (*http.Transport, error) {
+func (p *pools) add(id poolID, policy Policy, shows *certificate, open func() (*http.Transport, error)) (*http.Transport, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -60,13 +65,28 @@ func (p *pools) add(id poolID, policy Policy, open func() (*http.Transport, erro
 	if old != nil {
 		p.drop(id)
 	}
+	made := &pool{transport: transport, policy: policy}
+	if shows != nil {
+		made.notAfter = shows.pair.Leaf.NotAfter
+	}
+	p.supersede(id, made.notAfter)
 	if len(p.all) >= p.max {
 		p.evict()
 	}
-	made := &pool{transport: transport, policy: policy}
 	made.lastUsed.Store(p.clock.Add(1))
 	p.all[id] = made
 	return transport, nil
+}
+
+// supersede drops the pools that differ from id by a certificate alone which ends no
+// later: an SVID was renewed, and the one before it is shown no more. A late call that
+// still bears that one makes a pool of its own, which goes at the next renewal.
+func (p *pools) supersede(id poolID, notAfter time.Time) {
+	for other, one := range p.all {
+		if other.key == id.key && other.origin == id.origin && other.via == id.via && other.shows != id.shows && !one.notAfter.After(notAfter) {
+			p.drop(other)
+		}
+	}
 }
 
 // evict drops the pool that was not used for longest. It looks at all of them: that

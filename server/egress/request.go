@@ -69,10 +69,10 @@ func target(req *Request, at *attached) (*url.URL, error) {
 	if req.Origin.host == "" {
 		return nil, errOrigin
 	}
-	if !strings.HasPrefix(req.Path, "/") || strings.HasPrefix(req.Path, "//") || !isVisible(req.Path, `?#\`) || hasDotSegment(req.Path) {
+	if !strings.HasPrefix(req.Path, "/") || !isPlainPath(req.Path) {
 		return nil, errPath
 	}
-	if !isVisible(req.Query, `#\`) {
+	if !isPlainQuery(req.Query) {
 		return nil, errQuery
 	}
 	query := req.Query
@@ -96,6 +96,13 @@ func target(req *Request, at *attached) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// isPlainPath and isPlainQuery refuse what one server reads otherwise than another.
+func isPlainPath(s string) bool {
+	return !strings.HasPrefix(s, "//") && isVisible(s, `?#\`) && !hasDotSegment(s)
+}
+
+func isPlainQuery(s string) bool { return isVisible(s, `#\`) }
 
 // isVisible reports whether s is printable ASCII without spaces and without any of
 // the given bytes.

@@ -3,6 +3,7 @@ package egress
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 )
@@ -48,12 +49,19 @@ func (r *Response) Bytes() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// errStatus is for what net/http takes for an answer and is none (RFC 9110, 15): who hands
+// it on to a server of net/http would have that one panic.
+var errStatus = errors.New("the status of the answer is not one of a final answer")
+
 func newResponse(ctx context.Context, cancel context.CancelFunc, answer *http.Response, at *attached, lim Limits) (*Response, error) {
 	closer := func() error {
 		defer cancel()
 		return answer.Body.Close()
 	}
 	reader, err := decoded(ctx, answer, lim.MaxResponseBytes)
+	if err == nil && answer.StatusCode < http.StatusOK {
+		err = answered(Lost, errStatus)
+	}
 	if err != nil {
 		_ = closer()
 		return nil, err

@@ -13,23 +13,34 @@ const Redacted = "[redacted]"
 // set of secrets (which costs some ten microseconds), then used by any number of
 // goroutines. It is unprintable.
 //
-// Found are each secret as it stands, in hex of one case, in base64 of both alphabets
-// at all three alignments, as UTF-16, and with any of its bytes written as %XX,
-// \u00XX, \xXX, a JSON short escape or an HTML entity, in any mixture. A secret
-// shorter than 6 bytes is not searched in hex, base64 and UTF-16.
+// Found are each secret as it stands, with + for its spaces, and in UTF-16; its hex, the
+// base64 of both alphabets at all three alignments, the base32 at all five, and the
+// decimal values of its bytes. Any part of these may be escaped, once or over again up to
+// three times: as %XX, =XX, \xXX, \uXXXX, \101, \n and the like, as an HTML entity. The
+// encodings, and a secret of at least 8 letters and digits, are found in any case, and
+// with up to 32 characters that are neither letter nor digit between any two: broken
+// into lines, as a list of bytes, with colons between.
+//
+// A secret shorter than 6 bytes is not searched in hex, base64, base32, decimal and UTF-16.
 //
 // Not found is what an upstream transforms in another way: encrypted, reversed, cut
-// in pieces, escaped twice.
-type Scrubber struct{ reveal func() *automaton }
+// in pieces with text between, one of the encodings within another.
+type Scrubber struct{ reveal func() *forbidden }
 
 // NewScrubber compiles the secrets. Empty ones do not count.
 func NewScrubber(secrets ...[]byte) *Scrubber {
-	var all [][]byte
+	var f forms
 	for _, s := range secrets {
-		all = append(all, patterns(s)...)
+		f.add(s)
 	}
-	a := newAutomaton(all)
-	return &Scrubber{func() *automaton { return a }}
+	return f.compile()
+}
+
+// NewPlainScrubber compiles secrets that are long, such as keys: each is found as it
+// stands, or with its bytes escaped, but in no other encoding, which would cost a
+// hundred times the memory.
+func NewPlainScrubber(secrets ...[]byte) *Scrubber {
+	return (&forms{exact: secrets}).compile()
 }
 
 // Format keeps the secrets out of every verb.
@@ -40,24 +51,28 @@ func (s *Scrubber) MarshalText() ([]byte, error) { return []byte("[scrubber]"), 
 
 // String scrubs a whole text and says how many places it replaced.
 func (s *Scrubber) String(text string) (string, int64) {
-	p := newPasses(s)
-	out := p.feed([]byte(text), true)
-	if p.hits() == 0 {
+	f := s.reveal()
+	if f.skip([]byte(text), 0) == len(text) {
 		return text, 0
 	}
-	return string(out), p.hits()
+	p := newPass(f)
+	out := p.feed([]byte(text), true)
+	if p.hits == 0 {
+		return text, 0
+	}
+	return string(out), p.hits
 }
 
 // Reader scrubs a stream. Bytes are held back only while they may be the beginning of
 // a secret, and dropped where the stream breaks off there.
 func (s *Scrubber) Reader(r io.Reader) *ScrubReader {
-	return &ScrubReader{source: r, passes: newPasses(s)}
+	return &ScrubReader{source: r, pass: newPass(s.reveal())}
 }
 
 // ScrubReader is a scrubbed stream; see [Scrubber.Reader].
 type ScrubReader struct {
 	source io.Reader
-	passes passes
+	pass   *pass
 	ready  []byte // scrubbed, not yet read
 	err    error
 }
@@ -73,7 +88,7 @@ func (r *ScrubReader) Read(p []byte) (int, error) {
 		// Reading into p and copying onto it is sound: what is ready is either p itself
 		// or stands elsewhere.
 		if last := errors.Is(r.err, io.EOF); n > 0 || last {
-			r.ready = r.passes.feed(p[:n], last)
+			r.ready = r.pass.feed(p[:n], last)
 		}
 	}
 	if len(r.ready) == 0 {
@@ -85,20 +100,4 @@ func (r *ScrubReader) Read(p []byte) (int, error) {
 }
 
 // Redactions says how many places were replaced so far.
-func (r *ScrubReader) Redactions() int64 { return r.passes.hits() }
-
-// passes reads the text twice: as it stands, then with escapes undone. One reading
-// would not do: in "%4" followed by a secret that begins with "1", undoing the escape
-// eats the secret's first byte.
-type passes [2]pass
-
-func newPasses(s *Scrubber) passes {
-	a := s.reveal()
-	return passes{{automaton: a}, {automaton: a, unescape: true}}
-}
-
-func (p *passes) feed(src []byte, final bool) []byte {
-	return p[1].feed(p[0].feed(src, final), final)
-}
-
-func (p *passes) hits() int64 { return p[0].hits + p[1].hits }
+func (r *ScrubReader) Redactions() int64 { return r.pass.hits }

@@ -11,10 +11,13 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -106,34 +109,13 @@ func TestScrubberFindsEverySpellingAtEverySplit(t *testing.T) {
 		s := egress.NewScrubber([]byte(secret))
 		for name, spelled := range spellings(secret) {
 			t.Run(secret+" "+name, func(t *testing.T) {
-				text := `{"a":"` + spelled + `","b":1}`
-				whole, hits := s.String(text)
-				require.EqualValues(t, 1, hits, whole)
-				requireClean(t, whole, spelled)
-				for at := range len(text) + 1 {
-					r := s.Reader(io.MultiReader(strings.NewReader(text[:at]), strings.NewReader(text[at:])))
-					got, err := io.ReadAll(r)
-					require.NoError(t, err)
-					require.Equal(t, whole, string(got), "split at %d", at)
-					require.EqualValues(t, 1, r.Redactions())
-				}
-				got, err := io.ReadAll(s.Reader(iotest.OneByteReader(strings.NewReader(text))))
+				requireFound(t, s, spelled)
+				got, err := io.ReadAll(s.Reader(iotest.OneByteReader(strings.NewReader(`{"z":"` + spelled + `","z":1}`))))
 				require.NoError(t, err)
-				require.Equal(t, whole, string(got))
+				requireLittle(t, string(got), spelled, 8+1)
 			})
 		}
 	}
-}
-
-// requireClean wants the frame intact, the marker in it, and nothing of the spelling
-// but what base64 shares with its neighbours: two characters before, three behind.
-func requireClean(t *testing.T, got, spelled string) {
-	t.Helper()
-	left, right, ok := strings.Cut(got, egress.Redacted)
-	require.True(t, ok, got)
-	require.True(t, strings.HasPrefix(left, `{"a":"`) && strings.HasSuffix(right, `","b":1}`), got)
-	rest := strings.TrimPrefix(left, `{"a":"`) + strings.TrimSuffix(right, `","b":1}`)
-	require.LessOrEqual(t, len(rest), 12, "%q of %q", rest, spelled)
 }
 
 func TestScrubberTable(t *testing.T) {
@@ -153,6 +135,8 @@ func TestScrubberTable(t *testing.T) {
 		{"overlapping", []string{"abcdef", "defghi"}, "xabcdefghiy", "x[redacted]y", 1},
 		{"prefix of another", []string{"abcd", "abcdefgh"}, "abcdefgx abcdefgh", "[redacted]efgx [redacted]", 2},
 		{"short, as it stands", []string{"pin"}, "my pin 70696e", "my [redacted] 70696e", 1},
+		{"a short one in a form", []string{"my pin"}, "q=my+pin", "q=[redacted]", 1},
+		{"a short one in base64", []string{"~~?~~?"}, "fn4/fn4/ fn4_fn4_", "[redacted] [redacted]", 2},
 		{"escapes around are kept", []string{"secret"}, `a%20\n&amp;secret%20\u0041`, `a%20\n&amp;[redacted]%20\u0041`, 1},
 		{"an escape that swallows its head", []string{"1secret"}, "%41secret %4 1secret", "%4[redacted] %4 [redacted]", 2},
 		{"half an escape at the end", []string{"secret"}, "100% sure\\", "100% sure\\", 0},
@@ -183,7 +167,7 @@ func TestScrubberHoldsBackNoMoreThanItMust(t *testing.T) {
 		{"an event", "data: {\"x\":\"a\\\"b\"}\n\n", "data: {\"x\":\"a\\\"b\"}\n\n"},
 		{"the beginning of a secret", "data: secr", "data: "},
 		{"the beginning of an escape", "data: %4", "data: "},
-		{"what is no escape", "data: %4z&lo", "data: %4z&lo"},
+		{"what is no escape", "data: %4q&?~", "data: %4q&?~"},
 		{"a whole secret", "data: secret\n", "data: [redacted]\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -196,6 +180,34 @@ func TestScrubberHoldsBackNoMoreThanItMust(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.out, string(buf[:n]))
 		})
+	}
+}
+
+// Of a thousand events, each read by itself, nothing is held back: not a letter by which
+// the secret might begin, and not the blank line that sends the event off.
+func TestScrubberHoldsNoEvent(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789     .,-_"
+	word := func(n int) string {
+		var b strings.Builder
+		for range n {
+			_ = b.WriteByte(letters[random.IntN(len(letters))])
+		}
+		return b.String()
+	}
+	for _, end := range []string{"\"}\n\n", "\"}\r\n\r\n", "\n\n", "\"}\n", "\n", "</p>", "\"]", "\"}"} {
+		var events []io.Reader
+		for range 1000 {
+			events = append(events, strings.NewReader("data: {\"delta\":\""+word(random.IntN(20))+end))
+		}
+		r := egress.NewScrubber([]byte(secret)).Reader(io.MultiReader(slices.Clone(events)...))
+		buf := make([]byte, 100)
+		for _, e := range events {
+			want := int(e.(*strings.Reader).Size())
+			n, err := r.Read(buf)
+			require.NoError(t, err)
+			require.Equal(t, want, n, "%q held back of an event that ends with %q", buf[:n], end)
+		}
 	}
 }
 
@@ -232,11 +244,12 @@ func requireUnprintable(t *testing.T, v any, secret string) {
 	}
 }
 
-// However the text is cut, the outcome is the same, and the secret is not in it.
+// However the text is cut, the secret is not in it, and nothing but the secret is missing.
 func FuzzScrubber(f *testing.F) {
 	f.Add("secret", "a secret %73ecret", uint64(1))
 	f.Add("aaa", "aaaaaaa", uint64(2))
 	f.Add(awkward, "x"+jsonText(awkward, true), uint64(3))
+	f.Add("000000000000", "0\\0X0000000000000", uint64(122))
 	f.Fuzz(func(t *testing.T, secret, text string, seed uint64) {
 		if secret == "" || len(secret) > 200 || len(text) > 2000 || strings.Contains(egress.Redacted, secret) {
 			return
@@ -250,8 +263,12 @@ func FuzzScrubber(f *testing.F) {
 		r := s.Reader(&randomReader{text, rand.New(rand.NewPCG(seed, 0))})
 		got, err := io.ReadAll(r)
 		require.NoError(t, err)
-		require.Equal(t, whole, string(got))
 		require.Equal(t, hits, r.Redactions())
+		if !strings.ContainsAny(secret, "[]redacted") {
+			require.NotContains(t, string(got), secret)
+		}
+		// Where it was cut, up to three symbols are out, and what stands between them.
+		require.LessOrEqual(t, len(got), len(whole)+3*(1+32)*int(hits))
 	})
 }
 
@@ -297,4 +314,40 @@ func BenchmarkScrubber(b *testing.B) {
 			s.String("application/json; charset=utf-8")
 		}
 	})
+}
+
+// What scrubbing adds to an exchange over TLS on loopback, of an answer of 1 KiB: rounds
+// with and without it alternate, so that whatever else the machine does meets both.
+func BenchmarkScrubbingAnExchange(b *testing.B) {
+	body := bytes.Repeat([]byte(`{"id":42,"name":"Ada \"L\"","mail":"ada@example.com","tags":["a","b"]},`), 15)[:1024]
+	up := upstream(b, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})
+	without := egress.NewAttachment()
+	require.NoError(b, without.SetPlain("Authorization", "Bearer "+secret))
+	kinds := [2]egress.Attachment{without, bearer(b)}
+	const round = 100
+	var more, whole []float64
+	for n := 0; b.Loop(); n++ {
+		var spent [2]time.Duration
+		for i := range kinds {
+			i = (i + n) % 2
+			start := time.Now()
+			for range round {
+				res, err := up.door.Do(b.Context(), up.key, up.policy, up.get("/"), kinds[i], up.limits)
+				require.NoError(b, err)
+				_, err = res.Bytes()
+				require.NoError(b, err)
+			}
+			spent[i] = time.Since(start)
+		}
+		more = append(more, float64(spent[1]-spent[0])/round)
+		whole = append(whole, float64(spent[0])/round)
+	}
+	slices.Sort(more)
+	slices.Sort(whole)
+	b.ReportMetric(whole[len(whole)/2], "ns/without")
+	b.ReportMetric(more[len(more)/2], "ns/more")
+	b.ReportMetric(100*more[len(more)/2]/whole[len(whole)/2], "%more")
 }

@@ -2,9 +2,11 @@ package egress_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -58,6 +60,19 @@ func (a *authority) server(t testing.TB, name string) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
+	return a.serverWith(t, name, key)
+}
+
+// weak is server with an RSA key that is too short, though Go's own TLS takes it.
+func (a *authority) weak(t testing.TB, name string) *tls.Config {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	return a.serverWith(t, name, key)
+}
+
+func (a *authority) serverWith(t testing.TB, name string, key crypto.Signer) *tls.Config {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -101,7 +116,7 @@ func answer(lists ...string) *names {
 func (n *names) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if name != host {
+	if name != host+"." {
 		return nil, &net.DNSError{Err: "no such host", Name: name, Server: "canary-nameserver", IsNotFound: true}
 	}
 	at := min(n.asked, len(n.answers)-1)

@@ -31,6 +31,7 @@ const (
 	Conflict                 Reason = "CONFLICT"
 	RateLimited              Reason = "RATE_LIMITED"
 	ResponseTooLarge         Reason = "RESPONSE_TOO_LARGE"
+	AnswerDropped            Reason = "ANSWER_DROPPED"
 	UpstreamTimeout          Reason = "UPSTREAM_TIMEOUT"
 	UpstreamUnavailable      Reason = "UPSTREAM_UNAVAILABLE"
 	StoreUnavailable         Reason = "STORE_UNAVAILABLE"

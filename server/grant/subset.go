@@ -17,36 +17,50 @@ import (
 // another meaning. The error is a *fault.Error with DELEGATION_WIDENS that says what
 // widens, against the parent that came nearest.
 func Subset(children, parents []Grant) error {
+	_, err := Within(children, parents)
+	return err
+}
+
+// Within is Subset, and says for each child in which parent it lies, as an index. Where
+// several hold it, that is the first, but one without limits goes before one with, as
+// in NewSet: what the child uses should not count where it need not.
+func Within(children, parents []Grant) ([]int, error) {
+	at := make([]int, len(children))
 	for i := range children {
 		child := &children[i]
 		if err := child.Validate(); err != nil {
-			return widens(i, err.Error())
+			return nil, widens(i, err.Error())
 		}
-		if text := outside(child, parents); text != "" {
-			return widens(i, text)
+		var text string
+		if at[i], text = holder(child, parents); text != "" {
+			return nil, widens(i, text)
 		}
 	}
-	return nil
+	return at, nil
 }
 
 func widens(i int, text string) error {
-	return fault.New(fault.DelegationWidens, fmt.Sprintf("grant %d: %s", i+1, text), nil)
+	return fault.New(fault.DelegationWidens, fmt.Sprintf("grant %d: %s", i+1, text), nil).With("field", fmt.Sprintf("grants[%d]", i))
 }
 
-// outside says in what child goes beyond the parent that holds the most of it; it is
-// empty where one parent holds it all.
-func outside(child *Grant, parents []Grant) string {
-	text, furthest := "the parent has no grant on "+short(child.Connector), 0
+// holder finds the parent that holds all of child. Where there is none, text says in what
+// child goes beyond the parent that holds the most of it.
+func holder(child *Grant, parents []Grant) (at int, text string) {
+	text, at = "the parent has no grant on "+short(child.Connector), -1
+	furthest := 0
 	for i := range parents {
 		beyond, passed := compare(child, &parents[i])
-		if beyond == "" {
-			return ""
-		}
-		if passed > furthest {
+		switch {
+		case beyond == "" && (at < 0 || parents[at].Limits.Any() && !parents[i].Limits.Any()):
+			at = i
+		case beyond != "" && passed > furthest:
 			text, furthest = beyond, passed
 		}
 	}
-	return text
+	if at >= 0 {
+		return at, ""
+	}
+	return at, text
 }
 
 // compare says in what child goes beyond parent, and how many checks it passed

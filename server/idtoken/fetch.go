@@ -39,25 +39,41 @@ type source struct {
 	policy egress.Policy
 }
 
-// keys asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4)
-// and for them. That is asked each time: an issuer may move them.
-func (s source) keys(ctx context.Context) ([]jose.JSONWebKey, error) {
-	at, err := locate(s.issuer)
+// discovered is what a discovery document says (OpenID Connect Discovery 1.0, section 3).
+type discovered struct {
+	Issuer      string `json:"issuer"`
+	KeysAt      string `json:"jwks_uri"`
+	AuthorizeAt string `json:"authorization_endpoint"`
+	TokenAt     string `json:"token_endpoint"`
+	NamesIssuer bool   `json:"authorization_response_iss_parameter_supported"`
+}
+
+// discover asks the issuer for its discovery document (section 4 there).
+func (s source) discover(ctx context.Context) (discovered, error) {
+	at, err := egress.ParseLocation(s.issuer)
 	if err != nil {
-		return nil, err
+		return discovered{}, err
 	}
-	at.path = strings.TrimSuffix(at.path, "/") + "/.well-known/openid-configuration"
-	var discovered struct {
-		Issuer string `json:"issuer"`
-		KeysAt string `json:"jwks_uri"`
+	at.Path = strings.TrimSuffix(at.Path, "/") + "/.well-known/openid-configuration"
+	var d discovered
+	if err := s.get(ctx, at, &d); err != nil {
+		return discovered{}, err
 	}
-	if err := s.get(ctx, at, &discovered); err != nil {
+	if d.Issuer != s.issuer { // section 4.3: else one issuer could speak for another
+		return discovered{}, errOtherIssuer
+	}
+	return d, nil
+}
+
+// keys asks the issuer where its keys are and for them. That is asked each time: an
+// issuer may move them.
+func (s source) keys(ctx context.Context) ([]jose.JSONWebKey, error) {
+	d, err := s.discover(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("discovery: %w", err)
 	}
-	if discovered.Issuer != s.issuer { // section 4.3: else one issuer could speak for another
-		return nil, errOtherIssuer
-	}
-	if at, err = locate(discovered.KeysAt); err != nil {
+	at, err := egress.ParseLocation(d.KeysAt)
+	if err != nil {
 		return nil, errKeysAt
 	}
 	var set struct {
@@ -95,11 +111,11 @@ func usable(k *jose.JSONWebKey) bool {
 }
 
 // get fetches one JSON document.
-func (s source) get(ctx context.Context, at location, into any) error {
+func (s source) get(ctx context.Context, at egress.Location, into any) error {
 	// No connector is named so: its connections are nobody else's.
 	key := egress.PoolKey{Connector: "issuer:" + s.issuer}
 	req := &egress.Request{
-		Method: http.MethodGet, Origin: at.origin, Path: at.path, Query: at.query,
+		Method: http.MethodGet, Origin: at.Origin, Path: at.Path, Query: at.Query,
 		Header: http.Header{"Accept": {"application/json"}},
 	}
 	res, err := s.door.Do(ctx, key, s.policy, req, egress.NewAttachment(), egress.Limits{Total: fetchTimeout, MaxResponseBytes: maxDocument})

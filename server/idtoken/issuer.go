@@ -3,9 +3,7 @@ package idtoken
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/task"
@@ -45,7 +43,7 @@ func Check(issuers []Issuer) error {
 	for i, one := range issuers {
 		if one.URL == task.LocalIssuer {
 			fault(i, "issuer: %q names the users whom orchestrators assert", one.URL)
-		} else if l, err := locate(one.URL); err != nil || l.query != "" {
+		} else if l, err := egress.ParseLocation(one.URL); err != nil || l.Query != "" {
 			fault(i, "issuer: want https://, a host name, perhaps a port and a path, and nothing else")
 		}
 		if len(one.Audiences) == 0 || slices.Contains(one.Audiences, "") {
@@ -67,24 +65,3 @@ func Check(issuers []Issuer) error {
 
 // place is an issuer in one workspace.
 type place struct{ workspace, issuer string }
-
-// location is a URL as egress takes it: always https, always a host name.
-type location struct {
-	origin      egress.Origin
-	path, query string
-}
-
-var errLocation = errors.New("not an https URL with a host name and without user and fragment")
-
-// locate reads a URL. Its error does not repeat it.
-func locate(text string) (location, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.User != nil || strings.Contains(text, "#") {
-		return location{}, errLocation
-	}
-	origin, err := egress.ParseOrigin(u.Scheme + "://" + u.Host)
-	if err != nil {
-		return location{}, errLocation
-	}
-	return location{origin: origin, path: u.EscapedPath(), query: u.RawQuery}, nil
-}

@@ -47,7 +47,8 @@ type Verifier struct {
 // trusted is an issuer with its keys.
 type trusted struct {
 	Issuer
-	keys *keySet
+	source source
+	keys   *keySet
 }
 
 // New makes a Verifier. It asks no issuer for anything: one that is down keeps no
@@ -62,7 +63,7 @@ func New(o Options) (*Verifier, error) {
 			one.SubjectClaim = DefaultSubjectClaim
 		}
 		from := source{door: o.Door, issuer: one.URL, policy: one.Policy}
-		known := &trusted{one, newKeySet(from.keys, o.Now)}
+		known := &trusted{one, from, newKeySet(from.keys, o.Now)}
 		for _, w := range one.Workspaces {
 			v.issuers[place{w, one.URL}] = known
 		}

@@ -213,7 +213,7 @@ func TestCreateWithoutItsMeans(t *testing.T) {
 	cancel()
 	_, err = b.Create(ctx, orchestrator(), request())
 	require.True(t, fault.Is(err, fault.StoreUnavailable), "%v", err)
-	list, err := b.List(t.Context(), operator(), false, 10, time.Time{}, "")
+	list, err := b.List(t.Context(), operator(), mint.Listing{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, list)
 }

@@ -19,7 +19,7 @@ import (
 // on the connector's revision of now.
 func (m *Mint) grants(ctx context.Context, by authn.Identity, texts []string, end time.Time) ([]grant.Grant, error) {
 	if len(texts) == 0 {
-		return nil, fault.Invalid("grants", "at least one; a task without grants could do nothing")
+		return nil, noGrants()
 	}
 	current := map[string]*connector.Connector{}
 	grants := make([]grant.Grant, 0, len(texts))
@@ -65,17 +65,29 @@ func (m *Mint) fix(g *grant.Grant, c *connector.Connector, o *authn.Orchestrator
 		return fault.Invalid(field, fault.From(err).Public)
 	}
 	g.ID, g.Revision, g.Tools = m.o.NewID(), c.Revision, tools
-	if err := c.CanCount(g.Limits, g.Tools); err != nil {
+	if err := c.CanCount(g.Limits, g.Tools, g.Resources); err != nil {
 		return fault.Invalid(field, fault.From(err).Public)
 	}
-	switch {
-	case g.ExpiresAt.IsZero():
-	case !g.ExpiresAt.After(m.o.Now()):
-		return fault.Invalid(field, "until is in the past")
-	case g.ExpiresAt.After(end):
-		return fault.Invalid(field, "until is later than the task's end; leave it out to end with the task")
+	if err := checkUntil(g, m.o.Now(), end); err != nil {
+		return inField(field, err)
 	}
 	return nil
+}
+
+// checkUntil judges a grant's own end by now and by the end of its task.
+func checkUntil(g *grant.Grant, now, end time.Time) error {
+	switch {
+	case g.ExpiresAt.IsZero():
+	case !g.ExpiresAt.After(now):
+		return fault.New(fault.ArgumentInvalid, "until is in the past", nil)
+	case g.ExpiresAt.After(end):
+		return fault.New(fault.ArgumentInvalid, "until is later than the task's end; leave it out to end with the task", nil)
+	}
+	return nil
+}
+
+func noGrants() error {
+	return fault.Invalid("grants", "at least one; a task without grants could do nothing")
 }
 
 // inField says to which field a fault from below belongs.

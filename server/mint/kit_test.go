@@ -68,10 +68,10 @@ func (w *watched) CreateTask(ctx context.Context, m mint.Minted) error {
 	return w.Store.CreateTask(ctx, m)
 }
 
-func (w *watched) EndTask(ctx context.Context, ws, id string, to task.State, at time.Time) error {
+func (w *watched) EndTask(ctx context.Context, ws, id string, to task.State, at time.Time) ([]string, error) {
 	w.writes++
 	if w.fail != nil {
-		return w.fail
+		return nil, w.fail
 	}
 	return w.Store.EndTask(ctx, ws, id, to, at)
 }
@@ -120,8 +120,13 @@ func newBench(t *testing.T) *bench {
 	b.apply(t, workspace, manifest)
 	b.options = mint.Options{
 		Store: b.watched, Connectors: b.connectors, Pepper: b.pepper, IDTokens: b.idTokens, Random: rand.Reader,
-		Forget: func(workspace, rootID string) { b.forgotten = append(b.forgotten, workspace+" "+rootID) },
-		NewID:  uuid.NewString, Now: func() time.Time { return b.now },
+		Bounds: mint.Bounds{Depth: 4, Children: 32, Tree: 256},
+		Forget: func(workspace string, taskIDs []string) {
+			for _, id := range taskIDs {
+				b.forgotten = append(b.forgotten, workspace+" "+id)
+			}
+		},
+		NewID: uuid.NewString, Now: func() time.Time { return b.now },
 	}
 	b.Mint = mint.New(b.options)
 	return b

@@ -22,6 +22,8 @@ import (
 type Connectors interface {
 	Current(ctx context.Context, workspace, name string) (connector.Revision, error)
 	Parsed(ctx context.Context, r connector.Revision) (*connector.Connector, error)
+	// Connector gives the revision on which a task runs already.
+	Connector(ctx context.Context, workspace, name string, revision int64) (*connector.Connector, error)
 }
 
 // Pepper gives the keyed hash under which a key is stored.
@@ -42,9 +44,11 @@ type Options struct {
 	Connectors Connectors
 	Pepper     Pepper
 	IDTokens   IDTokens
-	// Forget drops a tree of tasks, named by its root, from this broker's caches, so
-	// that a revocation holds here before Revoke returns.
-	Forget func(workspace, rootID string)
+	// Forget drops tasks from this broker's caches and cuts their calls, so that a
+	// revocation holds here before Revoke returns.
+	Forget func(workspace string, taskIDs []string)
+	// Bounds keep trees of delegated tasks small.
+	Bounds Bounds
 	Random io.Reader
 	NewID  func() string
 	Now    func() time.Time // the store's clock
@@ -114,12 +118,11 @@ func (m *Mint) Create(ctx context.Context, by authn.Identity, r Request) (*Creat
 // draft checks a request against the bounds of its orchestrator.
 func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, error) {
 	o := by.Orchestrator
+	if err := checkAgent(r.Agent); err != nil {
+		return task.Task{}, err
+	}
 	sandbox, err := spiffeid.FromString(r.Sandbox)
 	switch {
-	case r.Agent == "":
-		return task.Task{}, fault.Invalid("agent", "name the agent")
-	case !printable(r.Agent):
-		return task.Task{}, fault.Invalid("agent", "no control characters, no spaces around it, and in Unicode normal form C")
 	case err != nil:
 		return task.Task{}, fault.Invalid("sandbox", "not a SPIFFE ID: want spiffe://trust-domain/path")
 	case !o.MayBind(sandbox):
@@ -143,18 +146,26 @@ func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, er
 	return t, nil
 }
 
+const notADelegate = "not a SPIFFE ID with a path, nor a prefix of one that ends in /"
+
+func checkAgent(name string) error {
+	switch {
+	case name == "":
+		return fault.Invalid("agent", "name the agent")
+	case !printable(name):
+		return fault.Invalid("agent", unprintable)
+	}
+	return nil
+}
+
 // checkDelegates: a task may name only workloads to which its orchestrator could have
 // bound it itself.
 func checkDelegates(o *authn.Orchestrator, delegates []string) error {
 	for i, d := range delegates {
 		field := fmt.Sprintf("delegates[%d]", i)
-		text := d
-		if len(d) > 0 && d[len(d)-1] == '/' {
-			text = d[:len(d)-1]
-		}
-		id, err := spiffeid.FromString(text)
-		if err != nil || id.Path() == "" {
-			return fault.Invalid(field, "not a SPIFFE ID with a path, nor a prefix of one that ends in /")
+		id, _, ok := task.ParseDelegate(d)
+		if !ok {
+			return fault.Invalid(field, notADelegate)
 		}
 		if !o.MayBind(id) {
 			return fault.New(fault.CallerNotAllowed, field+": outside of what this orchestrator may bind tasks to", nil)

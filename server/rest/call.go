@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"maps"
 	"mime"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/limit"
 )
 
 // call is all that one HTTP request may say to the chain.
@@ -65,7 +66,7 @@ func (a *api) newCall(w http.ResponseWriter, r *http.Request, path map[string]st
 	if r.Method == http.MethodPost && len(query) > 0 {
 		return nil, badRequest(fault.Invalid("query", "this method takes its parameters in the body"))
 	}
-	data, no := readBody(w, r)
+	data, no := a.readBody(w, r)
 	if no != nil {
 		return nil, no
 	}
@@ -97,27 +98,42 @@ func tlsInfo(state tls.ConnectionState) credentials.TLSInfo {
 	}
 }
 
+// jwtHeader carries a JWT-SVID to the listener for them.
+const jwtHeader = "x-onedoor-jwt-svid"
+
 // passing makes the metadata from the headers that may pass. A repeated one is
 // refused: two readers could choose differently between its values.
 func (a *api) passing(h http.Header) (metadata.MD, *fault.Error) {
 	md := metadata.MD{}
 	names := []string{"authorization"}
 	if a.opts.JWTSVID {
-		names = append(names, "x-onedoor-jwt-svid")
+		names = append(names, jwtHeader)
 	}
 	for _, name := range names {
-		values := h.Values(name)
-		if len(values) > 1 {
-			return nil, fault.Invalid(name, "the header is given more than once")
+		value, f := single(h, name)
+		if f != nil {
+			return nil, f
 		}
-		for _, value := range values {
-			if !printable(value) {
-				return nil, fault.Invalid(name, "the header holds characters other than printable ASCII")
-			}
+		if len(h.Values(name)) > 0 {
 			md.Set(name, value)
 		}
 	}
 	return md, nil
+}
+
+// single gives the value of a header that may stand there once; "" where it does not.
+func single(h http.Header, name string) (string, *fault.Error) {
+	values := h.Values(name)
+	if len(values) > 1 {
+		return "", fault.Invalid(strings.ToLower(name), "the header is given more than once")
+	}
+	if len(values) == 0 {
+		return "", nil
+	}
+	if !printable(values[0]) {
+		return "", fault.Invalid(strings.ToLower(name), "the header holds characters other than printable ASCII")
+	}
+	return values[0], nil
 }
 
 // printable reports whether s may be a gRPC metadata value.
@@ -131,7 +147,7 @@ func printable(s string) bool {
 }
 
 // readBody reads a body whole. HTTPServer's ReadTimeout bounds how long that takes.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -142,6 +158,20 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if len(types) != 1 || !isType(types[0], "application/json") {
 		return nil, &refusal{http.StatusUnsupportedMediaType, invalid(fault.Invalid("content-type", "must be application/json"))}
 	}
+	return a.readWhole(w, r)
+}
+
+// readPassed reads the body of a request in a provider's own form. Its type is judged
+// with the rest of it, behind the chain.
+func (a *api) readPassed(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	return a.readWhole(w, r)
+}
+
+// readWhole reads a body that is not compressed, up to MaxBody.
+func (a *api) readWhole(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if r.Header.Get("Content-Encoding") != "" {
 		return nil, &refusal{http.StatusUnsupportedMediaType, invalid(fault.Invalid("content-encoding", "must not be set"))}
 	}
@@ -149,15 +179,48 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if r.ContentLength > MaxBody {
 		return nil, tooLarge
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
-		return nil, tooLarge
+	hold := a.opts.Budget.Hold(limitedAs(r))
+	if tail := limit.TailOf(r.Context()); tail != nil {
+		tail.Keep(hold)
+	} else {
+		defer hold.Release()
 	}
-	if err != nil {
+	data, err := []byte(nil), hold.Add(limit.ArrivalCost(r.Header)) // whoever only announces a body costs something too
+	if err == nil {
+		data, err = limit.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody), hold)
+	}
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case errors.Is(err, limit.ErrNoRoom):
+		return nil, a.noRoom(r)
+	case err != nil:
 		return nil, badRequest(fault.Invalid("body", "ended too early"))
 	}
 	return data, nil
+}
+
+// noRoom refuses a request that would hold more than it may.
+func (a *api) noRoom(r *http.Request) *refusal {
+	p, no := peerOf(r)
+	if no != nil {
+		return no
+	}
+	f := limit.RoomFault()
+	if a.opts.Refused == nil {
+		return &refusal{http.StatusTooManyRequests, statusWith(codes.ResourceExhausted, f)}
+	}
+	return &refusal{http.StatusTooManyRequests, status.Convert(a.opts.Refused(peer.NewContext(r.Context(), p), f))}
+}
+
+// limitedAs is who is counted before anybody knows who calls: what the certificate says,
+// which the TLS peer has proved to be theirs, or else the address.
+func limitedAs(r *http.Request) (workspace, name string) {
+	if certificates := r.TLS.PeerCertificates; len(certificates) > 0 && len(certificates[0].URIs) == 1 {
+		return limit.Arriving, certificates[0].URIs[0].String()
+	}
+	return limit.Strangers, limit.PeerOf(r.RemoteAddr)
 }
 
 // isType reports whether a Content-Type names the media type, whatever its parameters.

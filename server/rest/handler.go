@@ -13,6 +13,7 @@ import (
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/limit"
 	gateway "github.com/onedoor/onedoor/server/rest/gateway/onedoor/v1"
 )
 
@@ -26,13 +27,25 @@ type Options struct {
 	// X-Onedoor-Jwt-Svid passes to the chain, which verifies it. Off, the default,
 	// that header is dropped like every other, and the TLS peer alone says who calls.
 	JWTSVID bool
+	// Budget bounds what the bodies of requests take of the memory; nil means one of
+	// 256 MiB for this handler alone.
+	Budget *limit.Budget
+	// MCPOrigins are the web origins that may call /mcp; none by default. Programs that are
+	// no web pages send no origin.
+	MCPOrigins []string
+	// Refused gives the gRPC status of a request that found no room, and lets it be known
+	// to operators; nil means that nobody hears of it.
+	Refused func(ctx context.Context, err error) error
 }
 
 // NewHandler serves the API of onedoor.v1 over conn, which is an *InProcess wherever
 // the interceptors matter. Every request must have come over TLS. It panics if the
-// generated routes cannot be registered.
+// generated routes cannot be registered, or an origin is none.
 func NewHandler(conn grpc.ClientConnInterface, opts Options) http.Handler {
-	a := &api{opts: opts, routes: routes(document())}
+	if opts.Budget == nil {
+		opts.Budget = limit.NewBudget(256 << 20)
+	}
+	a := &api{opts: opts, routes: routes(document()), mcp: newMCPFront(opts.MCPOrigins)}
 	a.mux = runtime.NewServeMux(
 		runtime.WithMiddlewares(a.admit),
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
@@ -46,15 +59,17 @@ func NewHandler(conn grpc.ClientConnInterface, opts Options) http.Handler {
 		runtime.WithWriteContentLength(),
 	)
 	bound := boundConn{conn}
+	a.broker = onedoorv1.NewBrokerClient(bound)
 	err := errors.Join(
-		gateway.RegisterBrokerHandlerClient(context.Background(), a.mux, onedoorv1.NewBrokerClient(bound)),
+		gateway.RegisterBrokerHandlerClient(context.Background(), a.mux, a.broker),
 		gateway.RegisterTasksHandlerClient(context.Background(), a.mux, onedoorv1.NewTasksClient(bound)),
 		gateway.RegisterConnectorsHandlerClient(context.Background(), a.mux, onedoorv1.NewConnectorsClient(bound)),
 		gateway.RegisterCredentialsHandlerClient(context.Background(), a.mux, onedoorv1.NewCredentialsClient(bound)),
 		gateway.RegisterAuditHandlerClient(context.Background(), a.mux, onedoorv1.NewAuditClient(bound)),
+		gateway.RegisterUsageHandlerClient(context.Background(), a.mux, onedoorv1.NewUsageClient(bound)),
 		gateway.RegisterKeysHandlerClient(context.Background(), a.mux, onedoorv1.NewKeysClient(bound)),
 		// The later route is the one that counts: streamed events have a form of their own.
-		a.mux.HandlePath(http.MethodPost, "/v1/invoke:stream", relay(onedoorv1.NewBrokerClient(bound))),
+		a.mux.HandlePath(http.MethodPost, "/v1/invoke:stream", relay(a.broker)),
 	)
 	if err != nil {
 		panic("rest: " + err.Error())
@@ -66,17 +81,27 @@ func NewHandler(conn grpc.ClientConnInterface, opts Options) http.Handler {
 type api struct {
 	opts   Options
 	mux    *runtime.ServeMux
+	broker onedoorv1.BrokerClient
 	routes []route
+	mcp    *mcpFront
 }
 
 // ServeHTTP answers one request.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
+	if strings.HasPrefix(r.RequestURI, passPrefix) {
+		a.pass(w, r)
+		return
+	}
 	// A path in an unusual encoding may read otherwise to whatever stands before us:
 	// no route needs one.
 	if r.URL.RawPath != "" {
 		writeStatus(w, http.StatusNotFound, status.New(codes.NotFound, "no such path"))
+		return
+	}
+	if r.URL.Path == mcpPath {
+		a.serveMCP(w, r)
 		return
 	}
 	a.mux.ServeHTTP(w, r)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -16,8 +17,10 @@ import (
 
 // Public serves what anybody may see, without any API: /healthz (200 as long as the
 // process serves), /readyz (200, or 503 with the public text of ready's *fault.Error),
-// /openapi.json and the given JSON documents by their paths, made anew each time. GET and HEAD only.
-func Public(ready func(ctx context.Context) error, documents map[string]func() ([]byte, error)) http.Handler {
+// /openapi.json and the given JSON documents by their paths, made anew each time. GET and
+// HEAD only. Below /connect/ are the pages by which people connect their accounts, unless
+// connect is nil.
+func Public(ready func(ctx context.Context) error, documents map[string]func() ([]byte, error), connect http.Handler) http.Handler {
 	description := OpenAPI()
 	pages := map[string]http.HandlerFunc{
 		"/healthz":      alive,
@@ -30,6 +33,10 @@ func Public(ready func(ctx context.Context) error, documents map[string]func() (
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		if connect != nil && strings.HasPrefix(r.URL.Path, connectPrefix) {
+			connect.ServeHTTP(w, r)
+			return
+		}
 		page, ok := pages[r.URL.Path]
 		if !ok {
 			writeStatus(w, http.StatusNotFound, status.New(codes.NotFound, "no such path"))

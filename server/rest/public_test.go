@@ -39,7 +39,7 @@ func TestPublic(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			rest.Public(c.ready, nil).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+			rest.Public(c.ready, nil, nil).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
 			require.Equal(t, c.status, w.Code)
 			require.Equal(t, c.body, w.Body.String())
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -52,7 +52,7 @@ func TestPublic(t *testing.T) {
 }
 
 func TestHEADHasNoBody(t *testing.T) {
-	client, url := listen(t, rest.Public(func(context.Context) error { return nil }, nil), false)
+	client, url := listen(t, rest.Public(func(context.Context) error { return nil }, nil, nil), false)
 	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {
 		answer, err := client.Head(url + path)
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestHEADHasNoBody(t *testing.T) {
 }
 
 func TestTheDocumentIsKeptByItsETag(t *testing.T) {
-	h := rest.Public(func(context.Context) error { return nil }, nil)
+	h := rest.Public(func(context.Context) error { return nil }, nil, nil)
 	first := httptest.NewRecorder()
 	h.ServeHTTP(first, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	etag := first.Header().Get("ETag")
@@ -84,7 +84,7 @@ func TestDocumentsAreMadeAnew(t *testing.T) {
 	text, failed := `{"keys":[1]}`, error(nil)
 	h := rest.Public(func(context.Context) error { return nil }, map[string]func() ([]byte, error){
 		"/.well-known/jwks.json": func() ([]byte, error) { return []byte(text), failed },
-	})
+	}, nil)
 	get := func(etag string) *httptest.ResponseRecorder {
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil)
 		r.Header.Set("If-None-Match", etag)

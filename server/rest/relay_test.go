@@ -186,7 +186,7 @@ func TestALongAnswerOutlivesItsRequestsTimeout(t *testing.T) {
 				}
 			}})
 			server := httptest.NewUnstartedServer(nil)
-			server.Config = rest.HTTPServer(rest.NewHandler(conn, rest.Options{}), nil, slog.New(slog.DiscardHandler))
+			server.Config = rest.HTTPServer(rest.NewHandler(conn, rest.Options{}), nil, rest.Times{}, slog.New(slog.DiscardHandler))
 			server.Config.ReadTimeout = limit
 			server.EnableHTTP2 = http2
 			server.StartTLS()

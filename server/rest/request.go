@@ -158,10 +158,25 @@ func culprit(members []member, msg proto.Message) *fault.Error {
 	for _, m := range members {
 		alone := msg.ProtoReflect().New().Interface()
 		if protojson.Unmarshal(join([]member{m}), alone) != nil {
-			return fault.Invalid(clip(m.key), "not a value of this field")
+			return fault.Invalid(clip(m.key), unfit(msg.ProtoReflect().Descriptor().Fields(), m.key))
 		}
 	}
 	return fault.Invalid("body", "two of its fields exclude each other")
+}
+
+// unfit says what a field's value is not, where its JSON form is not the one that people expect.
+func unfit(fields protoreflect.FieldDescriptors, key string) string {
+	field := fieldNamed(fields, key)
+	if field == nil || field.Message() == nil {
+		return "not a value of this field"
+	}
+	switch field.Message().FullName() {
+	case "google.protobuf.Duration":
+		return `not a duration: write seconds, such as "300s"`
+	case "google.protobuf.Timestamp":
+		return `not a time: write it as "2030-01-31T09:00:00Z"`
+	}
+	return "not a value of this field"
 }
 
 // fieldNamed finds a field by its JSON name or its name in the .proto file, as

@@ -97,6 +97,7 @@ func TestMalformedBodiesAreRefused(t *testing.T) {
 		"arguments a string":     {"/v1/invoke:stream", `{"arguments":"{}"}`, "arguments", "arguments: must be a JSON object"},
 		"wrong type":             {"/v1/invoke", `{"connector":"c","tool":5}`, "tool", "tool: not a value of this field"},
 		"wrong enum":             {"/v1/keys:rotate", `{"purpose":"KEY_PURPOSE_X"}`, "purpose", "purpose: not a value of this field"},
+		"a duration in minutes":  {"/v1/task:delegate", `{"ttl":"5m"}`, "ttl", `ttl: not a duration: write seconds, such as "300s"`},
 		"a secret is not quoted": {"/v1/credentials", `{"secret":"hunter2 hunter2"}`, "secret", "secret: not a value of this field"},
 		"both of a oneof":        {"/v1/credentials", `{"user":"u","workspaceOwned":true}`, "body", "body: two of its fields exclude each other"},
 		"a long name":            {"/v1/invoke", `{"` + strings.Repeat("é", 100) + `":1}`, strings.Repeat("é", 64) + "…", strings.Repeat("é", 64) + "…: unknown field"},

@@ -28,8 +28,10 @@ type broker struct {
 	onedoorv1.UnimplementedBrokerServer
 	invoke  func(context.Context, *onedoorv1.InvokeRequest) (*onedoorv1.InvokeResponse, error)
 	stream  func(*onedoorv1.InvokeStreamRequest, grpc.ServerStreamingServer[onedoorv1.InvokeStreamResponse]) error
+	relay   func(*onedoorv1.RelayRequest, relayStream) error
 	explain func(context.Context, *onedoorv1.ExplainRequest) (*onedoorv1.ExplainResponse, error)
 	task    func(context.Context) (*onedoorv1.GetTaskResponse, error)
+	tools   func(context.Context) (*onedoorv1.ListToolsResponse, error)
 }
 
 func (b *broker) Invoke(ctx context.Context, r *onedoorv1.InvokeRequest) (*onedoorv1.InvokeResponse, error) {
@@ -43,12 +45,18 @@ func (b *broker) InvokeStream(r *onedoorv1.InvokeStreamRequest, s grpc.ServerStr
 	return b.stream(r, s)
 }
 
+func (b *broker) Relay(r *onedoorv1.RelayRequest, s relayStream) error { return b.relay(r, s) }
+
 func (b *broker) Explain(ctx context.Context, r *onedoorv1.ExplainRequest) (*onedoorv1.ExplainResponse, error) {
 	return b.explain(ctx, r)
 }
 
 func (b *broker) GetTask(ctx context.Context, _ *onedoorv1.GetTaskRequest) (*onedoorv1.GetTaskResponse, error) {
 	return b.task(ctx)
+}
+
+func (b *broker) ListTools(ctx context.Context, _ *onedoorv1.ListToolsRequest) (*onedoorv1.ListToolsResponse, error) {
+	return b.tools(ctx)
 }
 
 // chain is an interceptor chain that records which methods passed it.
@@ -77,7 +85,7 @@ func connect(t testing.TB, b *broker) (*rest.InProcess, *chain) {
 // speaks HTTP/2 or 1.1.
 func listen(t testing.TB, h http.Handler, http2 bool) (*http.Client, string) {
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = rest.HTTPServer(h, nil, slog.New(slog.DiscardHandler))
+	server.Config = rest.HTTPServer(h, nil, rest.Times{}, slog.New(slog.DiscardHandler))
 	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func TestHTTPServerHasLimits(t *testing.T) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS13}
-	s := rest.HTTPServer(http.NotFoundHandler(), conf, slog.New(slog.DiscardHandler))
+	s := rest.HTTPServer(http.NotFoundHandler(), conf, rest.Times{}, slog.New(slog.DiscardHandler))
 	require.Same(t, conf, s.TLSConfig)
 	require.Equal(t, 10*time.Second, s.ReadHeaderTimeout)
 	require.Equal(t, 30*time.Second, s.ReadTimeout)
@@ -84,7 +85,7 @@ func TestEveryPieceOfAnAnswerHasADeadlineOfItsOwn(t *testing.T) {
 		_, _ = io.WriteString(w, "a")
 		_ = http.NewResponseController(w).Flush()
 		_, _ = io.WriteString(w, "b")
-	}), nil, slog.New(slog.DiscardHandler))
+	}), nil, rest.Times{}, slog.New(slog.DiscardHandler))
 	d := &deadlines{}
 	s.Handler.ServeHTTP(d, &http.Request{})
 	require.Equal(t, []string{
@@ -95,9 +96,35 @@ func TestEveryPieceOfAnAnswerHasADeadlineOfItsOwn(t *testing.T) {
 	}, d.log)
 }
 
+// TestALargePieceHasMoreTime: an answer of 20 MiB in one piece is no less to a slow link
+// over REST than over gRPC.
+func TestALargePieceHasMoreTime(t *testing.T) {
+	times := rest.Times{Send: 30 * time.Second}
+	require.Equal(t, 30*time.Second, times.ForPiece(60_000))
+	require.Equal(t, 350*time.Second, times.ForPiece(20<<20))
+	var left time.Duration
+	s := rest.HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 20<<20))
+	}), nil, rest.Times{}, slog.New(slog.DiscardHandler))
+	s.Handler.ServeHTTP(&longest{&left}, &http.Request{})
+	require.Greater(t, left, 300*time.Second)
+}
+
+// longest is a ResponseWriter that knows the longest deadline.
+type longest struct{ left *time.Duration }
+
+func (l *longest) Header() http.Header         { return http.Header{} }
+func (l *longest) WriteHeader(int)             {}
+func (l *longest) FlushError() error           { return nil }
+func (l *longest) Write(p []byte) (int, error) { return len(p), nil }
+func (l *longest) SetWriteDeadline(at time.Time) error {
+	*l.left = max(*l.left, time.Until(at))
+	return nil
+}
+
 func TestHTTPServerLogsToTheLogger(t *testing.T) {
 	logged := make(chan string, 10)
-	s := rest.HTTPServer(http.NotFoundHandler(), nil, slog.New(slog.NewTextHandler(lines(logged), nil)))
+	s := rest.HTTPServer(http.NotFoundHandler(), nil, rest.Times{}, slog.New(slog.NewTextHandler(lines(logged), nil)))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan error, 1)
@@ -111,3 +138,45 @@ func TestHTTPServerLogsToTheLogger(t *testing.T) {
 type lines chan string
 
 func (l lines) Write(p []byte) (int, error) { l <- string(bytes.TrimSpace(p)); return len(p), nil }
+
+func TestAPanicsValueIsNotLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := rest.HTTPServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/abort" {
+			panic(http.ErrAbortHandler)
+		}
+		panic("canary")
+	}), nil, rest.Times{}, slog.New(slog.NewTextHandler(&log, nil)))
+	for _, path := range []string{"/abort", "/x"} {
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			s.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
+		}, "the connection is to be cut")
+		require.Equal(t, path == "/x", strings.Contains(log.String(), "panic"))
+	}
+	require.Contains(t, log.String(), "type=string")
+	require.NotContains(t, log.String(), "canary")
+}
+
+func TestNothingFollowsAnAmbiguousRequest(t *testing.T) {
+	s := rest.HTTPServer(http.NotFoundHandler(), nil, rest.Times{}, slog.New(slog.DiscardHandler))
+	for name, one := range map[string]struct {
+		coding []string
+		proto  string
+		tls    *tls.ConnectionState
+		want   string
+	}{
+		"plain":            {nil, "HTTP/1.1", nil, ""},
+		"chunked":          {[]string{"chunked"}, "HTTP/1.1", nil, "close"},
+		"an older version": {nil, "HTTP/1.0", nil, "close"},
+		"a preface":        {nil, "HTTP/2.0", &tls.ConnectionState{NegotiatedProtocol: "http/1.1"}, "close"},
+		"HTTP/2":           {nil, "HTTP/2.0", &tls.ConnectionState{NegotiatedProtocol: "h2"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.TransferEncoding, r.Proto, r.TLS = one.coding, one.proto, one.tls
+			w := httptest.NewRecorder()
+			s.Handler.ServeHTTP(w, r)
+			require.Equal(t, one.want, w.Header().Get("Connection"))
+		})
+	}
+}

@@ -103,13 +103,18 @@ func writeStatus(w http.ResponseWriter, code int, st *status.Status) {
 	if err != nil {
 		code, body = http.StatusInternalServerError, []byte(`{"code":13,"message":"internal error","details":[]}`)
 	}
+	writeAdvice(w, code, st)
+	writeJSON(w, code, body)
+}
+
+// writeAdvice sets the headers that tell a client how to go on after an error.
+func writeAdvice(w http.ResponseWriter, code int, st *status.Status) {
 	if code == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	if seconds := retryAfter(st); seconds > 0 && (code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable) {
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	writeJSON(w, code, body)
 }
 
 // writeJSON answers with a JSON text.

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/onedoor/onedoor/server/limit"
 )
 
 // errHeaderSent is what a handler gets that sets headers too late.
@@ -108,6 +110,9 @@ func serverContext(client context.Context, t *transport) (context.Context, conte
 	ctx := metadata.NewIncomingContext(context.Background(), md)
 	if p, ok := peer.FromContext(client); ok {
 		ctx = peer.NewContext(ctx, p)
+	}
+	if tail := limit.TailOf(client); tail != nil {
+		ctx = limit.WithTail(ctx, tail)
 	}
 	ctx = grpc.NewContextWithServerTransportStream(ctx, t)
 

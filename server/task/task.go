@@ -53,11 +53,19 @@ type Task struct {
 	RootID    string
 	Depth     int
 	Delegates []string
+	// Above are the tasks above a delegated one, its parent first and the root last.
+	Above []Ancestor
 
 	// ApprovedBy and ApprovedDigest say who approved which grants; both are
 	// empty where no approval was asked for.
 	ApprovedBy     string
 	ApprovedDigest []byte
+}
+
+// Ancestor is a task above another one in its tree.
+type Ancestor struct {
+	TaskID string `json:"task"`
+	Agent  string `json:"agent"`
 }
 
 // Live reports whether the key of t works at the time now.

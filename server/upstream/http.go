@@ -12,7 +12,11 @@ import (
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/model"
 )
+
+// errNotRead: what is not metered is not sent.
+var errNotRead = errors.New("a call of a model API that was not read as one")
 
 // HTTP runs calls of connectors of kind http.
 type HTTP struct{ door *egress.Door }
@@ -31,6 +35,8 @@ type Call struct {
 	Credential string
 	// MostBytes bounds the answer's body.
 	MostBytes int64
+	// Model is what was read of a call of a model API; nil for every other.
+	Model *model.Call
 }
 
 // Answer is what came back: scrubbed, and with only the headers that the tool allows.
@@ -42,6 +48,8 @@ type Answer struct {
 	Body        io.ReadCloser
 	// Redactions is how often a secret was found in what was read so far.
 	Redactions func() int64
+	// Meter is Body where it is metered, else nil.
+	Meter *model.Meter
 }
 
 // Do sends the call. An upstream's own 4xx or 5xx is an Answer; the errors are
@@ -58,7 +66,9 @@ func (u *HTTP) Do(ctx context.Context, intent audit.Intent, c Call) (*Answer, er
 	header := b.Header.Clone()
 	maps.Copy(header, c.Header)
 	req := &egress.Request{Method: b.Method, Origin: b.Origin, Path: b.Path, Query: b.Query, Header: header, Body: b.Body}
-	res, err := u.door.Do(ctx, key, b.Connector.Egress, req, c.Attachment, egress.Limits{Total: b.Tool.Timeout, MaxResponseBytes: c.MostBytes})
+	res, err := u.door.Do(ctx, key, b.Connector.Egress, req, c.Attachment, egress.Limits{
+		Total: b.Tool.Timeout, FirstByte: b.Tool.FirstByte, Idle: b.Tool.Idle, MaxResponseBytes: c.MostBytes,
+	})
 	if err != nil {
 		return nil, Fault(err, b.Tool.Idempotent)
 	}

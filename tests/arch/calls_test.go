@@ -2,6 +2,7 @@ package arch_test
 
 import (
 	"go/ast"
+	"go/token"
 	"slices"
 )
 
@@ -84,6 +85,8 @@ func verified(files []file) (out []breach) {
 				}
 			case *ast.KeyValueExpr:
 				forced[n.Key] = isName(n.Value, "false")
+			case *ast.UnaryExpr:
+				forced[n.X] = n.Op == token.NOT // asked, and not set
 			}
 		})
 		walk(f.tree, func(n, parent ast.Node) {

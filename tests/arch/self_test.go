@@ -208,6 +208,8 @@ func callSnippets() []snippet {
 		{"no verification, later", "client/a.go", "package client\nfunc f(c C) { c.InsecureSkipVerify = true }", verify},
 		{"no verification, by a variable", "client/a.go", "package client\nfunc f(c C, skip bool) { c.InsecureSkipVerify = skip }", verify},
 		{"verification, forced", "client/a.go", "package client\nfunc f(c C) { c.InsecureSkipVerify = false; _ = C{InsecureSkipVerify: false} }", ""},
+		{"verification, asked for", "client/a.go", "package client\nfunc f(c C) bool { return !c.InsecureSkipVerify }", ""},
+		{"no verification, by its address", "client/a.go", "package client\nfunc f(c C) { g(&c.InsecureSkipVerify) }", verify},
 	}
 }
 

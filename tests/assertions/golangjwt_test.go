@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -49,4 +50,26 @@ func bound(claims jwt.MapClaims, method, url string, body []byte) bool {
 	content := context["content_digest"] == digest && context["body"] == nil ||
 		context["content_digest"] == nil && context["body"] == "stream"
 	return claims["htm"] == method && claims["htu"] == uri && context["query_sha256"] == queried && content
+}
+
+// used remembers assertions for one instance. Every six minutes the older half is
+// forgotten: nothing is accepted for longer.
+type used struct {
+	mu         sync.Mutex
+	young, old map[string]bool
+	turned     time.Time
+}
+
+func (u *used) first(claims jwt.MapClaims, now time.Time) bool {
+	jti, _ := claims["jti"].(string)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now.Sub(u.turned) > 6*time.Minute {
+		u.old, u.young, u.turned = u.young, map[string]bool{}, now
+	}
+	if jti == "" || u.old[jti] || u.young[jti] {
+		return false
+	}
+	u.young[jti] = true
+	return true
 }

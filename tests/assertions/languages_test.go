@@ -4,7 +4,6 @@ package assertions_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -75,36 +74,79 @@ func run(t *testing.T, name string, args ...string) map[string]bool {
 	return accepted
 }
 
-func TestPyJWT(t *testing.T) {
-	venv := os.Getenv("ONEDOOR_VENV")
-	if venv == "" {
-		venv = filepath.Join(root, ".venv")
+// adapted gives a printed program with some words of it changed, each of which stands in
+// it exactly once.
+func adapted(t *testing.T, program string, changes map[string]string) string {
+	t.Helper()
+	for printed, changed := range changes {
+		require.Equal(t, 1, strings.Count(program, printed), "%q in a program of the page", printed)
+		program = strings.Replace(program, printed, changed, 1)
 	}
-	python := filepath.Join(venv, "bin", "python")
-	require.NoError(t, exec.Command(python, "-c", "import jwt, cryptography").Run(), "%s has no PyJWT: run `make deps`", python)
-	dir := t.TempDir()
-	program := block(t, "python", "def verify") + "\n" + block(t, "python", "def bound")
+	return program
+}
+
+// absent ends a test for want of what `make deps` installs: in CI by failing.
+func absent(t *testing.T, is bool, what string) {
+	t.Helper()
+	if is && os.Getenv("CI") != "true" {
+		t.Skipf("not run: %s missing: run `make deps`", what)
+	}
+	require.False(t, is, "%s missing: run `make deps`", what)
+}
+
+// tool gives the path of a program.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	absent(t, err != nil, name)
+	return path
+}
+
+// python writes the page's program into a folder, with changes, and gives the
+// interpreter and the folder.
+func python(t *testing.T, changes map[string]string) (interpreter, dir string) {
+	t.Helper()
+	interpreter = filepath.Join(venv(), "bin", "python")
+	require.NoError(t, exec.Command(interpreter, "-c", "import jwt, cryptography").Run(), "%s has no PyJWT: run `make deps`", interpreter)
+	dir = t.TempDir()
+	program := adapted(t, block(t, "python", "def verify"), changes) + "\n" + block(t, "python", "def bound") + "\n" + block(t, "python", "def first")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "program.py"), []byte(program), 0o600))
-	requireVerdicts(t, run(t, python, "run.py", cases, dir))
+	return interpreter, dir
+}
+
+// venv is where the Python packages are.
+func venv() string {
+	if set := os.Getenv("ONEDOOR_VENV"); set != "" {
+		return set
+	}
+	return filepath.Join(root, ".venv")
+}
+
+func TestPyJWT(t *testing.T) {
+	interpreter, dir := python(t, nil)
+	requireVerdicts(t, run(t, interpreter, "run.py", cases, dir))
+}
+
+// node writes the page's program, with changes, where it finds its packages, and gives
+// the interpreter and its path.
+func node(t *testing.T, changes map[string]string) (interpreter, path string) {
+	t.Helper()
+	interpreter = tool(t, "node")
+	modules, err := filepath.Abs(filepath.Join(root, ".node", "node_modules"))
+	require.NoError(t, err)
+	_, err = os.Stat(filepath.Join(modules, "jose"))
+	absent(t, err != nil, "a package in .node")
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	path = filepath.Join(dir, "program.mjs")
+	program := adapted(t, block(t, "js", "function verify"), changes) + "\n" + block(t, "js", "function bound") + "\n" + block(t, "js", "function first")
+	require.NoError(t, os.WriteFile(path, []byte(program), 0o600))
+	return interpreter, path
 }
 
 func TestNodeJose(t *testing.T) {
-	node, err := exec.LookPath("node")
-	modules, absolute := filepath.Abs(filepath.Join(root, ".node", "node_modules"))
-	require.NoError(t, absolute)
-	if err == nil {
-		_, err = os.Stat(filepath.Join(modules, "jose"))
-	}
-	if err != nil && os.Getenv("CI") != "true" {
-		t.Skip("Node: not run (node, or jose in .node, is missing: run `make deps`)")
-	}
-	require.NoError(t, err)
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
-	path := filepath.Join(dir, "program.mjs")
-	program := block(t, "js", "function verify") + "\n" + block(t, "js", "function bound")
-	require.NoError(t, os.WriteFile(path, []byte(program), 0o600))
-	requireVerdicts(t, run(t, node, "run.mjs", cases, path))
+	interpreter, path := node(t, nil)
+	requireVerdicts(t, run(t, interpreter, "run.mjs", cases, path))
 }
 
 func TestGolangJWT(t *testing.T) {
@@ -112,12 +154,7 @@ func TestGolangJWT(t *testing.T) {
 	require.NoError(t, err)
 	var set jose.JSONWebKeySet
 	require.NoError(t, json.Unmarshal(file.JWKS, &set))
-	keys := map[string]*ecdsa.PublicKey{}
-	for _, k := range set.Keys {
-		if key, ok := k.Key.(*ecdsa.PublicKey); ok {
-			keys[k.KeyID] = key
-		}
-	}
+	keys := ecKeys(set)
 	now := func() time.Time { return time.Unix(file.Now, 0) }
 	accepted := map[string]bool{}
 	for _, c := range file.Cases {

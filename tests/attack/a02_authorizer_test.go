@@ -81,6 +81,17 @@ func (f *forger) sign(t *testing.T, edit func(*x509.Certificate), uris ...string
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
+// below makes a certificate that a workload of the domain has signed itself.
+func (f *forger) below(t *testing.T, uri string) tls.Certificate {
+	t.Helper()
+	middle := f.sign(t, nil, uri)
+	leaf, err := x509.ParseCertificate(middle.Certificate[0])
+	require.NoError(t, err)
+	made := (&forger{f.domain, leaf, middle.PrivateKey.(*ecdsa.PrivateKey)}).sign(t, nil, uri)
+	made.Certificate = append(made.Certificate, middle.Certificate[0])
+	return made
+}
+
 // knocked is what became of a request: its status, and whether TLS had resumed an
 // older session.
 type knocked struct {
@@ -100,6 +111,21 @@ func knock(t *testing.T, b *testenv.Broker, config *tls.Config) (knocked, error)
 	}
 	require.NoError(t, response.Body.Close())
 	return knocked{response.StatusCode, response.TLS.DidResume}, nil
+}
+
+// greeted says whether a server has something to say to a client: only then has it taken
+// the client's certificate.
+func greeted(t *testing.T, address string, config *tls.Config) error {
+	t.Helper()
+	config = config.Clone()
+	config.NextProtos = []string{"h2"}
+	conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_, err = conn.Read(make([]byte, 1))
+	return err
 }
 
 // Only a valid SVID of a trusted domain opens a connection. The friend's domain is
@@ -131,6 +157,19 @@ func TestAttack02_Authorizer(t *testing.T) {
 		{"expired", friend.sign(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, "spiffe://friend.test/x"), false},
 		{"not valid yet", friend.sign(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }, "spiffe://friend.test/x"), false},
 		{"an authority as a leaf", friend.sign(t, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign }, "spiffe://friend.test/x"), false},
+		{"the domain's authority itself", tls.Certificate{Certificate: [][]byte{friend.ca.Raw}, PrivateKey: friend.key}, false},
+		{"the domain in capitals", friend.sign(t, nil, "spiffe://FRIEND.test/x"), false},
+		{"a path that climbs", friend.sign(t, nil, "spiffe://friend.test/../"+testenv.Domain+"/operator"), false},
+		{"a path in escapes", friend.sign(t, nil, "spiffe://friend.test/%6fperator"), false},
+		{"a user in front", friend.sign(t, nil, "spiffe://"+testenv.Domain+"@friend.test/operator"), false},
+		{"a port behind", friend.sign(t, nil, "spiffe://friend.test:443/x"), false},
+		{"a query", friend.sign(t, nil, "spiffe://friend.test/x?spiffe://"+testenv.Domain+"/operator"), false},
+		{"a domain within another's name", friend.sign(t, nil, "spiffe://friend.test."+testenv.Domain+"/operator"), false},
+		{"ours by name alone", friend.sign(t, func(c *x509.Certificate) {
+			c.DNSNames = []string{testenv.Domain}
+			c.Subject.CommonName = "spiffe://" + testenv.Domain + "/operator"
+		}), false},
+		{"signed by a leaf of the friend's", friend.below(t, "spiffe://friend.test/x"), false},
 		{"none at all", tls.Certificate{}, false},
 	} {
 		t.Run(one.name, func(t *testing.T) {
@@ -139,12 +178,15 @@ func TestAttack02_Authorizer(t *testing.T) {
 				config.Certificates = []tls.Certificate{one.certificate}
 			}
 			got, err := knock(t, b, config)
+			grpc := greeted(t, b.Addr, config)
 			if one.connects {
 				require.NoError(t, err)
+				require.NoError(t, grpc)
 				require.Equal(t, http.StatusForbidden, got.status, "it may connect, and has no role")
 				return
 			}
-			require.Error(t, err)
+			require.Error(t, grpc, "gRPC")
+			require.Error(t, err, "REST")
 		})
 	}
 }

@@ -31,6 +31,8 @@ func TestAttack03_HeaderSpoof(t *testing.T) {
 			require.Equal(t, "TASK_KEY_INVALID", asThief.Reason(t))
 			asOwner := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodGet, "/v1/tools", "", header...)
 			require.Equal(t, http.StatusOK, asOwner.Status, "what is no identity is of no effect either: %s", asOwner.Body)
+			keyless := b.REST(t, testenv.Sandbox, "").Do(t, http.MethodGet, "/v1/tools", "", header...)
+			require.Equal(t, "TASK_KEY_INVALID", keyless.Reason(t), "nor is a key taken from there")
 			for i := range header {
 				if header[i] == first {
 					header[i] = operator

@@ -1,20 +1,17 @@
 package attack_test
 
 import (
-	"context"
-	"errors"
-	"net"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/onedoor/onedoor/client"
-	"github.com/onedoor/onedoor/server/egress"
+	"github.com/onedoor/onedoor/server/config"
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
@@ -31,6 +28,8 @@ func TestAttack04_NameResolvesToLoopback(t *testing.T) {
 		task := b.Mint(t, nil, connector+": things.get READ thing:*")
 		_, err := b.Client(t, testenv.Sandbox, task.Key).Invoke(t.Context(), connector, "things.get", map[string]string{"id": "1"})
 		require.ErrorIs(t, err, client.EgressDenied)
+		require.NotContains(t, err.Error(), "127.0.0.1", "which address it was is the operator's to know")
+		testenv.Eventually(t, "the log", func() bool { return strings.Contains(b.Log(), "address 127.0.0.1 is loopback") })
 		testenv.Eventually(t, "the outcome", func() bool {
 			events := b.Events(t, task.ID)
 			last := events[len(events)-1]
@@ -40,96 +39,91 @@ func TestAttack04_NameResolvesToLoopback(t *testing.T) {
 	require.Empty(t, upstream.Wire())
 }
 
-// names is a resolver whose answers the test chooses: each look-up of a name takes the
-// next one. Over the wire the broker asks the system's resolver, which a test cannot
-// fool without owning the machine; so these cases knock at the egress door itself, the
-// one place where connections are made.
-type names struct {
-	mu      sync.Mutex
-	answers [][]string
-	asked   int
-}
-
-func (n *names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	answer := n.answers[min(n.asked, len(n.answers)-1)]
-	n.asked++
-	var addrs []netip.Addr
-	for _, a := range answer {
-		addrs = append(addrs, netip.MustParseAddr(a))
-	}
-	return addrs, nil
-}
-
-func TestAttack05_NameResolvesInwards(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	dialled := make(chan struct{})
-	go func() {
-		defer close(dialled)
-		if c, err := l.Accept(); err == nil {
-			t.Error("something was dialled")
-			_ = c.Close()
+// An answer that leads inwards is refused, in every form in which an address can be
+// written, alone or beside one that may be dialled; nothing is dialled then.
+func TestAttack04_AddressForms(t *testing.T) {
+	r := newRebinding(t)
+	rows := map[string]string{}
+	for _, v4 := range testenv.Inward4 {
+		rows[v4] = v4
+		for how, a := range testenv.Encodings(netip.MustParseAddr(v4)) {
+			rows[how+" of "+v4] = a.String()
 		}
-	}()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	origin, err := egress.ParseOrigin("https://innocent.example:" + port)
-	require.NoError(t, err)
-	for name, answers := range map[string][][]string{
-		"loopback":              {{"127.0.0.1"}},
-		"metadata":              {{"169.254.169.254"}},
-		"metadata of IPv6":      {{"fd00:ec2::254"}},
-		"Alibaba's metadata":    {{"100.100.100.200"}},
-		"this host":             {{"0.0.0.0"}},
-		"unspecified":           {{"::"}},
-		"IPv6 loopback":         {{"::1"}},
-		"mapped loopback":       {{"::ffff:127.0.0.1"}},
-		"mapped metadata":       {{"::ffff:169.254.169.254"}},
-		"compatible":            {{"::127.0.0.1"}},
-		"NAT64":                 {{"64:ff9b::7f00:1"}},
-		"6to4":                  {{"2002:7f00:1::1"}},
-		"private":               {{"10.0.0.1"}},
-		"link-local with zone":  {{"fe80::1%lo"}},
-		"one bad of two":        {{"203.0.113.1", "127.0.0.1"}},
-		"bad first":             {{"127.0.0.1", "8.8.8.8"}},
-		"private and IPv6 good": {{"2001:4860:4860::8888", "192.168.0.1"}},
-	} {
-		t.Run(name, func(t *testing.T) { requireDenied(t, &names{answers: answers}, origin) })
 	}
-	require.NoError(t, l.Close())
-	<-dialled
+	for _, v4 := range testenv.Metadata4 {
+		for how, a := range testenv.Prefixed(netip.MustParseAddr(v4)) {
+			rows[how+" of "+v4] = a.String()
+		}
+	}
+	for _, v6 := range testenv.Inward6 {
+		rows[v6] = v6
+	}
+	require.Greater(t, len(rows), 200)
+	for i, name := range slices.Sorted(maps.Keys(rows)) {
+		bad, connector := rows[name], "public"
+		answer := testenv.Addresses(bad)
+		if i%2 == 0 && !strings.HasSuffix(name, "127.0.0.1") { // which that connector allows, however it is written
+			answer, connector = testenv.Addresses("127.0.0.1", bad), "things"
+		}
+		r.dns.Set(shifty, answer)
+		require.ErrorIs(t, r.call(t, connector), client.EgressDenied, name)
+	}
+	r.requireUntouched(t, "nothing was dialled")
+	for _, e := range r.Events(t, r.task.ID) {
+		require.Contains(t, []string{"", "NOT_SENT"}, e.GetOutcome())
+	}
+	r.dns.Set(shifty, testenv.Addresses("127.0.0.1"))
+	require.NoError(t, r.call(t, "things"), "the same connector works where the answer is good")
+	require.ErrorIs(t, r.call(t, "public"), client.EgressDenied)
 }
 
-// A name that was judged public and then turns inwards is judged again at the next
-// connection: what is dialled is always what was judged.
-func TestAttack05_Rebinding(t *testing.T) {
-	origin, err := egress.ParseOrigin("https://rebinding.example:9")
-	require.NoError(t, err)
-	resolver := &names{answers: [][]string{{"2001:4860:4860::8888"}, {"127.0.0.1"}}}
-	door := egress.New(egress.Options{Resolver: resolver})
-	defer door.Close()
-	get := &egress.Request{Method: http.MethodGet, Origin: origin, Path: "/"}
-	attachment := egress.NewAttachment()
-	// The first answer is public; that it cannot be reached from here does not matter.
-	_, err = door.Do(t.Context(), egress.PoolKey{}, egress.Policy{}, get, attachment, egress.Limits{Total: 200 * time.Millisecond})
-	require.Error(t, err)
-	_, err = door.Do(t.Context(), egress.PoolKey{}, egress.Policy{}, get, attachment, egress.Limits{Total: 10 * time.Second})
-	var e *egress.Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, egress.Denied, e.Kind)
-	require.False(t, e.Sent)
+// A range that a connector is allowed does not let it reach a metadata service that has its
+// address in there, in whatever form the answer has it.
+func TestAttack04_MetadataInAnAllowedRange(t *testing.T) {
+	r := newRebinding(t)
+	wide := strings.Replace(r.upstream.Manifest("wide", bearer, testenv.Things), "127.0.0.0/8", `"100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "64:ff9b::/96"`, 1)
+	r.Apply(t, wide)
+	r.Put(t, "wide", "alice", canary)
+	r.task = r.Mint(t, nil, "wide: things.get READ thing:*")
+	r.sandbox = r.Client(t, testenv.Sandbox, r.task.Key)
+	rows := []string{"fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:c1::a9fe:a9fe", "fe80::a9fe:a9fe"}
+	for _, v4 := range testenv.Metadata4 {
+		rows = append(rows, v4)
+		for _, a := range testenv.Encodings(netip.MustParseAddr(v4)) {
+			rows = append(rows, a.String())
+		}
+	}
+	for _, bad := range rows {
+		r.dns.Set(shifty, testenv.Addresses("127.0.0.1", bad))
+		require.ErrorIs(t, r.call(t, "wide"), client.EgressDenied, bad)
+	}
+	r.requireUntouched(t, "nothing was dialled")
+	r.dns.Set(shifty, testenv.Addresses("127.0.0.1"))
+	require.NoError(t, r.call(t, "wide"))
 }
 
-func requireDenied(t *testing.T, resolver egress.Resolver, origin egress.Origin) {
-	t.Helper()
-	door := egress.New(egress.Options{Resolver: resolver})
-	defer door.Close()
-	_, err := door.Do(t.Context(), egress.PoolKey{}, egress.Policy{},
-		&egress.Request{Method: http.MethodGet, Origin: origin, Path: "/"}, egress.NewAttachment(), egress.Limits{})
-	var e *egress.Error
-	require.True(t, errors.As(err, &e), "%v", err)
-	require.Equal(t, egress.Denied, e.Kind)
-	require.False(t, e.Sent)
+// What an operator may allow at all: parts of networks that are not public, and nothing
+// that would switch the judgement off, or would never be dialled; in a manifest when it is
+// applied, and in the configuration when the broker starts.
+func TestAttack04_RangesThatMayBeAllowed(t *testing.T) {
+	b := testenv.Dev(t)
+	site := testenv.NewSite(t, "", 0)
+	for i, text := range []string{
+		"0.0.0.0/0", "::/0", "0.0.0.0/1", "8.8.8.8/32", "10.0.0.0/7", "2000::/3", "2606:4700::1111/128", "::ffff:0:0/96", "::ffff:10.0.0.0/104", "::/96", "2002::/16", "2002:a00::/24", "2001::/32",
+		"64:ff9b::/64", "64:ff9b:1::/48", "169.254.0.0/16", "169.254.169.254/32", "169.254.171.0/24", "fe80::/10", "fd00:ec2::/32", "fd00:ec2::254/128", "100.100.100.200/32", "100.96.0.96/32",
+		"0.0.0.0/8", "0.0.0.0/32", "224.0.0.0/4", "240.0.0.0/4", "255.255.255.255/32", "::/128", "ff00::/8",
+	} {
+		manifest := strings.Replace(testenv.Manifest("ranges", "https://api.example.com", "", "", testenv.Things), "127.0.0.0/8", quoted(text), 1)
+		require.ErrorIs(t, applied(t, b, manifest), client.ArgumentInvalid, text)
+		if i%6 == 0 { // each starts a program
+			said := site.StartRefused(t, func(c *config.Config) {
+				through("127.0.0.1:1", func(e *config.Egress) { e.Proxies[0].Allow = []config.Range{{Prefix: netip.MustParsePrefix(text)}} })(c)
+			})
+			require.Contains(t, said, text)
+		}
+	}
+	for _, text := range []string{"10.0.0.0/8", "10.1.2.3/32", "172.16.0.0/12", "192.168.4.0/24", "100.64.0.0/10", "127.0.0.1/32", "::1/128", "fc00::/7", "fd12::/16", "64:ff9b::/96"} {
+		manifest := strings.Replace(testenv.Manifest("ranges", "https://api.example.com", "", "", testenv.Things), "127.0.0.0/8", quoted(text), 1)
+		require.NoError(t, applied(t, b, manifest), text)
+	}
 }

@@ -3,6 +3,7 @@ package attack_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,10 +14,12 @@ import (
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
-// Two users call the same tool of the same connector at once, while one of them gets a
-// new credential: each call bears its own user's, over its own connections.
+// Two users, and one of the same name in another workspace, call the same tool of the same
+// connector at once, while one of them gets a new credential: each call bears its own
+// user's, over its own connections, and those with the old one are closed.
 func TestAttack19_TwoUsers(t *testing.T) {
-	who := map[string]string{"Bearer a1": "alice", "Bearer a2": "alice", "Bearer b1": "bob"}
+	t.Parallel()
+	who := map[string]string{"Bearer a1": "alice", "Bearer a2": "alice", "Bearer b1": "bob", "Bearer o1": "the other alice"}
 	var mu sync.Mutex
 	byConnection := map[string]map[string]bool{}
 	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -33,10 +36,21 @@ func TestAttack19_TwoUsers(t *testing.T) {
 	b.Apply(t, upstream.Manifest("things", bearer, testenv.Things))
 	b.Put(t, "things", "alice", "a1")
 	b.Put(t, "things", "bob", "b1")
+	operator := b.Client(t, testenv.Operator, "")
+	_, err := operator.Connectors().Apply(t.Context(), &onedoorv1.ConnectorsApplyRequest{Workspace: "other", Manifest: upstream.Manifest("things", bearer, testenv.Things)})
+	require.NoError(t, err)
+	_, err = operator.Credentials().Put(t.Context(), &onedoorv1.CredentialsPutRequest{
+		Workspace: "other", Connector: "things", Secret: []byte("o1"), Owner: &onedoorv1.CredentialsPutRequest_User{User: "alice"},
+	})
+	require.NoError(t, err)
 	var load sync.WaitGroup
 	const each = 300
-	for _, user := range []string{"alice", "bob"} {
-		task := b.Mint(t, func(r *onedoorv1.TasksCreateRequest) { r.User = user }, readThings)
+	for _, user := range []string{"alice", "bob", "the other alice"} {
+		task := b.Mint(t, func(r *onedoorv1.TasksCreateRequest) {
+			if r.User = user; user == "the other alice" {
+				r.User, r.Workspace = "alice", "other"
+			}
+		}, readThings)
 		sandbox := b.Client(t, testenv.Sandbox, task.Key)
 		for range 4 {
 			load.Go(func() {
@@ -50,15 +64,29 @@ func TestAttack19_TwoUsers(t *testing.T) {
 			})
 		}
 	}
+	testenv.Eventually(t, "a call with the old one", func() bool { return strings.Contains(upstream.Wire(), "Bearer a1") })
 	b.Put(t, "things", "alice", "a2")
 	load.Wait()
-	for _, credentials := range byConnection {
+	old := map[string]bool{}
+	for connection, credentials := range byConnection {
+		if credentials["Bearer a1"] {
+			old[connection] = true
+		}
 		require.Len(t, credentials, 1, "a connection bears one credential's version")
 	}
 	alice := b.Mint(t, nil, readThings)
-	_, err := b.Client(t, testenv.Sandbox, alice.Key).Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
+	_, err = b.Client(t, testenv.Sandbox, alice.Key).Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
 	require.NoError(t, err)
 	require.Contains(t, upstream.Wire(), "Bearer a2")
+	require.NotEmpty(t, old)
+	testenv.Eventually(t, "the end of the connections with the old one", func() bool {
+		for _, connection := range upstream.Open() {
+			if old[connection] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // A user without a credential gets nobody else's, and not the workspace's either.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
-	"github.com/onedoor/onedoor/server/config"
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
@@ -27,10 +27,7 @@ func TestAttack26_Assertion(t *testing.T) {
 		defer mu.Unlock()
 		seen = append(seen, r.Header.Clone())
 		_, _ = w.Write([]byte(strings.Join(r.Header.Values(header), ",")))
-	}, func(c *config.Config) {
-		hour := config.Duration(time.Hour)
-		c.Assertions = config.Assertions{Issuer: "https://broker.test", Lead: hour, Active: hour, Retire: hour}
-	})
+	}, testenv.Signing(time.Hour, time.Hour, time.Hour))
 	plain := upstream.Manifest("things", bearer, testenv.Things)
 	wanting := strings.Replace(plain, "tools:\n", "assertion: {audience: https://things.internal}\ntools:\n", 1)
 	for _, name := range []string{header, strings.ToLower(header), "Content-Digest"} {
@@ -39,11 +36,13 @@ func TestAttack26_Assertion(t *testing.T) {
 		require.ErrorContains(t, err, "belongs to the assertion")
 	}
 	b.Apply(t, wanting)
-	task := b.Mint(t, nil, readThings)
+	b.Apply(t, strings.Replace(model(upstream, bearer), "tools:\n", "assertion: {audience: https://things.internal}\ntools:\n", 1))
+	b.Put(t, "llm", "alice", canary)
+	task := b.Mint(t, nil, readThings, "llm: chat READ model:*")
+	forged := []string{header, "forged", "Txn-Token", "forged", "X_Onedoor_Jwt_Assertion", "forged", "Grpc-Metadata-" + header, "forged", "Content-Digest", "forged"}
 	ids := map[string]bool{}
 	for range 3 {
-		answer := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodPost, "/v1/invoke", invoke("things.get", `{"id":"1"}`),
-			header, "forged", "Txn-Token", "forged", "X_Onedoor_Jwt_Assertion", "forged", "Grpc-Metadata-"+header, "forged")
+		answer := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodPost, "/v1/invoke", invoke("things.get", `{"id":"1"}`), forged...)
 		require.Equal(t, http.StatusOK, answer.Status, answer.Body)
 		sent := seen[len(seen)-1]
 		require.Len(t, sent.Values(header), 1)
@@ -58,7 +57,22 @@ func TestAttack26_Assertion(t *testing.T) {
 		absent(t, "the log", b.Log(), signature)
 		require.Empty(t, sent.Values("Txn-Token"))
 	}
-	require.Len(t, ids, 3)
+	rest := b.REST(t, testenv.Sandbox, task.Key)
+	for _, one := range [][2]string{
+		{"/v1/invoke:stream", invoke("things.get", `{"id":"1"}`)}, {"/c/llm/v1/chat/completions", `{"model":"m"}`}, {"/c/llm/v1/chat/completions", `{"model":"m","stream":true}`},
+	} {
+		answer := rest.Do(t, http.MethodPost, one[0], one[1], forged...)
+		require.Equal(t, http.StatusOK, answer.Status, answer.Body)
+		sent := seen[len(seen)-1]
+		require.Len(t, sent.Values(header), 1)
+		ids[sent.Get(header)] = true
+	}
+	grpc := metadata.AppendToOutgoingContext(t.Context(), forged...)
+	_, err := b.Client(t, testenv.Sandbox, task.Key).Invoke(grpc, "things", "things.get", map[string]string{"id": "1"})
+	require.NoError(t, err)
+	require.Len(t, seen[len(seen)-1].Values(header), 1)
+	ids[seen[len(seen)-1].Get(header)] = true
+	require.Len(t, ids, 7, "each call has its own")
 	require.NotContains(t, upstream.Wire(), "forged")
 }
 

@@ -24,6 +24,8 @@ type options struct {
 	round    time.Duration
 	store    string
 	profile  string
+	// scrubbing compares the broker with itself: a credential and none.
+	scrubbing bool
 }
 
 func main() {
@@ -42,6 +44,7 @@ func main() {
 	flag.DurationVar(&o.round, "round", 3*time.Second, "length of one round of one target")
 	flag.StringVar(&o.store, "store", "", "store URL; default SQLite in a temporary folder")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the broker to this file")
+	flag.BoolVar(&o.scrubbing, "scrubbing", false, "compare a connector that attaches a credential with one that does not, and nothing else")
 	flag.Parse()
 	exit(run(context.Background(), o))
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,19 +51,52 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	floorTarget, err := w.grpcTarget(ctx, "floor", floor.cmd.Process.Pid, floor.lines[0], "floor", "", o.callers)
+	floorTarget, err := w.grpcTarget(ctx, "floor", floor.cmd.Process.Pid, floor.lines[0], "floor", "", "bench", o.callers)
 	if err != nil {
 		return err
 	}
-	onedoor, err := w.grpcTarget(ctx, "onedoor", broker.cmd.Process.Pid, w.address, "broker", w.key, o.callers)
+	onedoor, err := w.grpcTarget(ctx, "onedoor", broker.cmd.Process.Pid, w.address, "broker", w.key, "bench", o.callers)
 	if err != nil {
 		return err
+	}
+	if o.scrubbing {
+		open, err := w.grpcTarget(ctx, "open", broker.cmd.Process.Pid, w.address, "broker", w.key, "open", o.callers)
+		if err != nil {
+			return err
+		}
+		return compareTwo(ctx, o, onedoor, open)
 	}
 	if o.profile != "" {
 		stop := w.profile(o.profile, time.Duration(3*(o.rounds+1))*o.round)
 		defer stop()
 	}
 	return compare(ctx, o, direct, floorTarget, onedoor)
+}
+
+// compareTwo is compare for a connector that attaches a credential and one that does not:
+// the difference is to open, attach and scrub it.
+func compareTwo(ctx context.Context, o options, with, without target) error {
+	var rates, cpus, p50s []float64
+	for round := range o.rounds + 1 {
+		order, samples := []target{with, without}, map[string]sample{}
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, t := range order {
+			s, err := closedLoop(ctx, t, o.callers, o.round)
+			if err != nil {
+				return err
+			}
+			samples[t.name] = s
+		}
+		if a, b := samples[with.name], samples[without.name]; round > 0 {
+			rates, cpus = append(rates, a.perSecond/b.perSecond), append(cpus, float64(a.cpu)/float64(b.cpu))
+			p50s = append(p50s, float64(a.p50)/float64(b.p50))
+		}
+	}
+	fmt.Printf("%d callers, medians of %d interleaved rounds\n%s / %s:  calls/s %.3f   CPU a call %.3f   p50 %.3f\n",
+		o.callers, o.rounds, with.name, without.name, median(rates), median(cpus), median(p50s))
+	return nil
 }
 
 // compare runs the rounds and prints the medians of the ratios.
@@ -123,7 +157,7 @@ func directTarget(origin, ca string) (target, error) {
 }
 
 // grpcTarget gives every caller a connection of its own.
-func (w *world) grpcTarget(ctx context.Context, name string, pid int, address, server, key string, callers int) (target, error) {
+func (w *world) grpcTarget(ctx context.Context, name string, pid int, address, server, key, connector string, callers int) (target, error) {
 	stubs := make([]onedoorv1.BrokerClient, callers)
 	for i := range stubs {
 		c, err := w.dial(ctx, address, server, key)
@@ -134,7 +168,7 @@ func (w *world) grpcTarget(ctx context.Context, name string, pid int, address, s
 	}
 	return target{name: name, pid: pid, call: func(ctx context.Context, i int) error {
 		res, err := stubs[i].Invoke(ctx, &onedoorv1.InvokeRequest{
-			Connector: "bench", Tool: "record.get", ArgumentsJson: []byte(`{"id":"42"}`), IdempotencyKey: uuid.Must(uuid.NewV7()).String(),
+			Connector: connector, Tool: "record.get", ArgumentsJson: []byte(`{"id":"42"}`), IdempotencyKey: uuid.Must(uuid.NewV7()).String(),
 		})
 		if err == nil && (res.GetStatus() != http.StatusOK || len(res.GetBody()) < 1000) {
 			err = errors.New("not the answer that was expected")

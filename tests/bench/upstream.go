@@ -18,17 +18,17 @@ import (
 // secret is what the upstream demands; it is no secret here.
 const secret = "bench-credential-0123456789"
 
-// serveUpstream answers 1 KiB of JSON over TLS to whoever brings the credential. Its
-// first output is its port, then its certificate.
+// serveUpstream answers 1 KiB of JSON over TLS to whoever brings the credential, and
+// below /open to anyone. Its first output is its port, then its certificate.
 func serveUpstream() error {
 	certificate, certPEM, err := selfSigned()
 	if err != nil {
 		return err
 	}
-	body := []byte(`{"id":42,"filler":"` + strings.Repeat("x", 1000) + `"}`)
+	body := []byte(`{"records":[` + strings.Repeat(`{"id":42,"name":"Ada \"L\"","mail":"ada@example.com","tags":["a","b"]},`, 14) + `{}]}`)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /record/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+secret {
+	mux.HandleFunc("GET /{place}/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("place") != "open" && r.Header.Get("Authorization") != "Bearer "+secret {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}

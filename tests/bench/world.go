@@ -69,29 +69,36 @@ listeners: {grpc: {address: "%s"}, ops: {address: "%s"}}
 store: {url: "%s"}
 keys: {master: "file:%s/master.json"}
 log: {level: warn, format: text}
-limits: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+limits:
+  task: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+  user: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+  workspace: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+  connector: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+  workload: {calls_per_second: 1000000, call_burst: 1000000, concurrent: 10000}
+  broker: {concurrent: 10000}
+  connections: 20000
+  connections_per_workload: 20000
 workspaces:
   - name: default
     operators: [spiffe://bench.test/operator]
     orchestrators:
-      - {id: spiffe://bench.test/orchestrator, sandboxes: spiffe://bench.test/sandbox, may_assert_users: true, max_ttl: 24h, max_severity: READ, connectors: [bench]}
+      - {id: spiffe://bench.test/orchestrator, sandboxes: spiffe://bench.test/sandbox, may_assert_users: true, max_ttl: 24h, max_severity: READ, connectors: [bench, open]}
 `
 
 const manifest = `
-connector: bench
+connector: %s
 kind: http
 origin: %s
 network: {allow: [127.0.0.0/8, "::1/128"]}
 tls:
   ca: |
 %s
-credentials:
-  main: {owner: user, attach: bearer}
+%s
 tools:
   - name: record.get
     severity: READ
     method: GET
-    path: /record/{id}
+    path: /%s/{id}
     arguments: {type: object, required: [id], properties: {id: {type: string}}}
     resources: ["record:{id}"]
 `
@@ -127,17 +134,21 @@ func (w *world) startBroker(ctx context.Context, o options, origin, ca string) (
 	for line := range strings.Lines(string(pem)) {
 		indented.WriteString("    " + line)
 	}
-	return p, w.prepare(ctx, fmt.Sprintf(manifest, origin, indented.String()))
+	// The second is the same without a credential, and so without scrubbing.
+	return p, w.prepare(ctx, fmt.Sprintf(manifest, "bench", origin, indented.String(), "credentials: {main: {owner: user, attach: bearer}}", "record"),
+		fmt.Sprintf(manifest, "open", origin, indented.String(), "", "open"))
 }
 
-func (w *world) prepare(ctx context.Context, manifest string) error {
+func (w *world) prepare(ctx context.Context, manifests ...string) error {
 	operator, err := w.as(ctx, "operator")
 	if err != nil {
 		return err
 	}
 	defer operator.Close()
-	if _, err := operator.Connectors().Apply(ctx, &onedoorv1.ConnectorsApplyRequest{Manifest: manifest}); err != nil {
-		return err
+	for _, manifest := range manifests {
+		if _, err := operator.Connectors().Apply(ctx, &onedoorv1.ConnectorsApplyRequest{Manifest: manifest}); err != nil {
+			return err
+		}
 	}
 	_, err = operator.Credentials().Put(ctx, &onedoorv1.CredentialsPutRequest{
 		Connector: "bench", Owner: &onedoorv1.CredentialsPutRequest_User{User: "alice"}, Secret: []byte(secret),
@@ -151,7 +162,7 @@ func (w *world) prepare(ctx context.Context, manifest string) error {
 	}
 	defer orchestrator.Close()
 	res, err := orchestrator.Tasks().Create(ctx, &onedoorv1.TasksCreateRequest{
-		Agent: "bench", User: "alice", Sandbox: id("sandbox"), Grants: []string{"bench: record.get READ record:*"}, Ttl: durationpb.New(time.Hour),
+		Agent: "bench", User: "alice", Sandbox: id("sandbox"), Grants: []string{"bench: record.get READ record:*", "open: record.get READ record:*"}, Ttl: durationpb.New(time.Hour),
 	})
 	w.key = res.GetTaskKey()
 	return err

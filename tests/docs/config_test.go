@@ -59,8 +59,10 @@ func TestEveryConfigFieldIsExplained(t *testing.T) {
 
 func TestTheProductionExampleIsOne(t *testing.T) {
 	examples := blocks(read(t, "docs/operations.md"), "yaml")
-	require.Len(t, examples, 1)
+	require.Len(t, examples, 2)
 	c, err := config.Parse([]byte(examples[0]))
 	require.NoError(t, err)
 	require.Equal(t, config.Production, c.Environment)
+	_, err = config.Parse([]byte(examples[0] + examples[1])) // which stands beside the others
+	require.NoError(t, err)
 }

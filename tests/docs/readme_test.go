@@ -43,15 +43,17 @@ func TestReadmeAsANewUser(t *testing.T) {
 		"REFUSED RESOURCE_NOT_GRANTED", // of the audit trail
 		"connector: crm",               // of the manifest
 		"user alice",                   // of the credentials
+		"UNPRICED",                     // of the usage
 		`{"invocationId":"`,            // of curl
 		`200 {"id":42,`,                // of the Go program
 	} {
 		require.Contains(t, got.Stdout, want)
 	}
+	require.Equal(t, 2, strings.Count(got.Stdout, "data: [DONE]"), "the second stream is that of the provider's own path")
 	description, err := os.ReadFile(filepath.Join(home, "openapi.json"))
 	require.NoError(t, err)
 	require.Contains(t, string(description), "/v1/invoke")
-	for _, name := range []string{"crm-alice", "model", "payroll"} {
+	for _, name := range []string{"accounts", "accounts-key", "model", "payroll"} {
 		secret, err := os.ReadFile(filepath.Join(dev, "demo", name))
 		require.NoError(t, err)
 		require.False(t, strings.Contains(got.Stdout+got.Stderr, strings.TrimSpace(string(secret))), "the secret %s was shown", name)
@@ -62,12 +64,8 @@ func TestReadmeAsANewUser(t *testing.T) {
 func compile(t *testing.T, dir string, programs []string) string {
 	t.Helper()
 	require.Len(t, programs, 1)
-	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
-	require.NoError(t, os.WriteFile(source, []byte(programs[0]), 0o600))
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, source)
-	build.Dir = root
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	program := filepath.Join(dir, "program")
+	build(t, program, programs[0])
 	return program
 }
 
@@ -92,12 +90,12 @@ func TestCommandsParse(t *testing.T) {
 }
 
 // commands finds what begins with onedoor or onedoord: in blocks, indented lines and
-// between backticks. What stands behind a pipe, `||` or `#` is cut off.
+// between backticks. What stands behind a pipe, `||` or `#` is cut off, and so is `&`.
 func commands(text string) []string {
 	text = strings.ReplaceAll(text, "\\\n", "")
 	inLine := regexp.MustCompile(`(?m)^\s*(?:[A-Z0-9_]+=\S+ )*(onedoord? [a-z-].*)$`)
 	inSentence := regexp.MustCompile("`(onedoord? [a-z-][^`\n]*)`")
-	cut := regexp.MustCompile(` (\||\|\||#|-f -) .*$`)
+	cut := regexp.MustCompile(` ((\||\|\||#|-f -) .*|&)$`)
 	var found []string
 	for _, m := range append(inLine.FindAllStringSubmatch(text, -1), inSentence.FindAllStringSubmatch(text, -1)...) {
 		found = append(found, strings.TrimSpace(cut.ReplaceAllString(m[1], "")))

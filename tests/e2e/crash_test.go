@@ -1,10 +1,8 @@
 package e2e_test
 
 import (
-	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -65,54 +63,4 @@ func TestKilledBetweenIntentAndOutcome(t *testing.T) {
 func killed(b *testenv.Broker) error {
 	_ = b.Kill()
 	return b.Wait()
-}
-
-// TestKEKRotationUnderLoad: a new key comes into use while calls run; none fails, and
-// the old ciphertext is wrapped anew.
-func TestKEKRotationUnderLoad(t *testing.T) {
-	t.Parallel()
-	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer the-credential" {
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	}))
-	site := testenv.NewSite(t, testenv.Postgres(t), 0)
-	here, there := site.Start(t), site.Start(t)
-	here.Apply(t, upstream.Manifest("things", "{main: {owner: user, attach: bearer}}", testenv.Things))
-	here.Put(t, "things", "alice", "the-credential")
-	task := here.Mint(t, nil, "things: things.get READ thing:*")
-	ctx, stop := context.WithCancel(t.Context())
-	var load sync.WaitGroup
-	for _, b := range []*testenv.Broker{here, there} {
-		sandbox := b.Client(t, testenv.Sandbox, task.Key)
-		load.Go(func() {
-			calls := 0
-			for ; ctx.Err() == nil; calls++ {
-				answer, err := sandbox.Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
-				if err != nil || answer.Status != http.StatusOK {
-					t.Errorf("call %d during the rotation: %v %+v", calls, err, answer)
-					return
-				}
-			}
-			t.Logf("%d calls", calls)
-		})
-	}
-	operator := here.Client(t, testenv.Operator, "")
-	made, err := operator.Keys().Rotate(t.Context(), &onedoorv1.KeysRotateRequest{Purpose: onedoorv1.KeyPurpose_KEY_PURPOSE_KEK})
-	require.NoError(t, err)
-	testenv.Eventually(t, "the new key's activation", func() bool {
-		keys, err := operator.Keys().List(t.Context(), &onedoorv1.KeysListRequest{})
-		require.NoError(t, err)
-		for _, k := range keys.GetKeys() {
-			if k.GetId() == made.GetKey().GetId() {
-				return k.GetState() == onedoorv1.KeyState_KEY_STATE_ACTIVE
-			}
-		}
-		return false
-	})
-	testenv.Eventually(t, "the credential wrapped anew", func() bool {
-		return strings.Contains(here.Log()+there.Log(), "credentials rewrapped under the active KEK")
-	})
-	stop()
-	load.Wait()
 }

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
@@ -12,25 +11,6 @@ import (
 	"github.com/onedoor/onedoor/server/config"
 	"github.com/onedoor/onedoor/tests/testenv"
 )
-
-// SVIDs of three seconds rotate under a client that calls all the time: no call fails,
-// and the broker's own rotates as well.
-func TestRotationLosesNoCall(t *testing.T) {
-	t.Parallel()
-	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	site := testenv.NewSite(t, "", 3*time.Second)
-	b := site.Start(t)
-	b.Apply(t, upstream.Manifest("things", "", testenv.Things))
-	task := b.Mint(t, nil, "things: things.get READ thing:*")
-	sandbox := b.Client(t, testenv.Sandbox, task.Key)
-	calls := 0
-	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); calls++ {
-		_, err := sandbox.Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
-		require.NoError(t, err, "call %d", calls)
-	}
-	t.Logf("%d calls over at least two lives of an SVID", calls)
-	require.Equal(t, calls, upstream.Requests(), "and none was made twice")
-}
 
 // A JWT-SVID is taken on its own listener alone, for this broker as its only audience.
 func TestJWTSVID(t *testing.T) {

@@ -49,7 +49,7 @@ func TestDevFolder(t *testing.T) {
 	b := testenv.Dev(t)
 	demo, err := os.ReadDir(filepath.Join(b.Dir, "demo"))
 	require.NoError(t, err)
-	require.Len(t, demo, 3)
+	require.Len(t, demo, 4)
 	databases, err := filepath.Glob(filepath.Join(b.Dir, "*.db"))
 	require.NoError(t, err)
 	require.Equal(t, []string{filepath.Join(b.Dir, "onedoor.db")}, databases)

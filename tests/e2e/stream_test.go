@@ -83,6 +83,12 @@ func TestStream(t *testing.T) {
 		}
 		require.True(t, strings.HasSuffix(body.String(), "data: [DONE]\n\n"))
 	})
+	t.Run("as the provider's SDK would", func(t *testing.T) {
+		answer := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodPost, "/c/model/v1/chat/completions", askModel)
+		require.Equal(t, http.StatusOK, answer.Status, answer.Body)
+		require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
+		require.True(t, strings.HasSuffix(answer.Body, "data: [DONE]\n\n"), answer.Body)
+	})
 	t.Run("a refused stream is an ordinary error", func(t *testing.T) {
 		answer := b.REST(t, testenv.Sandbox, task.Key).Do(t, http.MethodPost, "/v1/invoke:stream", `{"connector":"crm","tool":"contacts.get","arguments":{"id":"1"}}`)
 		require.Equal(t, http.StatusForbidden, answer.Status, answer.Body)

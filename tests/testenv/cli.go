@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -33,12 +34,14 @@ func (b *Broker) CLIWith(t testing.TB, as Role, key, stdin string, args ...strin
 	}, append([]string{Binary(t, "onedoor")}, args...)...)
 }
 
-// Run runs a program to its end, with env and nothing else of this process's own
-// environment but PATH.
+// Run runs a program to its end, for which it has a minute, with env and nothing else of
+// this process's own environment but PATH.
 func Run(t testing.TB, stdin string, env []string, command ...string) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()

@@ -75,17 +75,40 @@ type Answer struct {
 // Do makes one request; header holds names and values in turn.
 func (r *REST) Do(t testing.TB, method, path, body string, header ...string) Answer {
 	t.Helper()
+	contentType := ""
+	if body != "" {
+		contentType = "application/json"
+	}
+	return r.DoAs(t, method, path, body, contentType, header...)
+}
+
+// DoAs is Do with a body of another type, or with none where it is empty.
+func (r *REST) DoAs(t testing.TB, method, path, body, contentType string, header ...string) Answer {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, r.base+path, strings.NewReader(body))
 	require.NoError(t, err)
 	if r.key != "" {
 		request.Header.Set("Authorization", "Bearer "+r.key)
 	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
 	}
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Add(header[i], header[i+1])
 	}
+	return Fetch(t, r.client, request)
+}
+
+// Raw is Do with a path that goes over the wire as it is, whatever a client would make of
+// it.
+func (r *REST) Raw(t testing.TB, method, path, body string) Answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, r.base, strings.NewReader(body))
+	require.NoError(t, err)
+	target, query, _ := strings.Cut(path, "?")
+	request.URL.Opaque, request.URL.RawQuery = target, query
+	request.Header.Set("Authorization", "Bearer "+r.key)
+	request.Header.Set("Content-Type", "application/json")
 	return Fetch(t, r.client, request)
 }
 
@@ -100,9 +123,11 @@ func Fetch(t testing.TB, c *http.Client, request *http.Request) Answer {
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: string(text)}
 }
 
-// Reason gives the reason in an error's google.rpc.ErrorInfo, and Metadata what stands
-// beside it.
+// Reason gives the reason in an error's google.rpc.ErrorInfo.
 func (a Answer) Reason(t testing.TB) string { return a.info(t).Reason }
+
+// Metadata gives what stands beside the reason.
+func (a Answer) Metadata(t testing.TB) map[string]string { return a.info(t).Metadata }
 
 // Field gives the field that an error names.
 func (a Answer) Field(t testing.TB) string { return a.info(t).Metadata["field"] }

@@ -34,6 +34,12 @@ type Issuer struct {
 	KeyID string
 	// Asked, if it is set, is called before each document is served.
 	Asked func()
+	// Tokens, if it is set, answers at the token endpoint /token.
+	Tokens http.HandlerFunc
+	// TokenAt is where discovery says that /token is; true unless a test changes it.
+	TokenAt string
+	// NamesIssuer has discovery say that authorization responses have iss.
+	NamesIssuer bool
 
 	mu   sync.Mutex
 	keys []jose.JSONWebKey
@@ -48,8 +54,12 @@ func NewIssuer(t testing.TB) *Issuer {
 	i := &Issuer{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/tenant/.well-known/openid-configuration", i.serve(func() any {
-		return map[string]string{"issuer": i.claims, "jwks_uri": i.keysAt}
+		return map[string]any{
+			"issuer": i.claims, "jwks_uri": i.keysAt, "authorization_endpoint": i.Origin + "/authorize", "token_endpoint": i.TokenAt,
+			"authorization_response_iss_parameter_supported": i.NamesIssuer,
+		}
 	}))
+	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) { i.Tokens(w, r) })
 	keys := i.serve(func() any { return jose.JSONWebKeySet{Keys: i.keys} })
 	mux.HandleFunc("/keys", keys)
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/keys", http.StatusFound) })
@@ -63,7 +73,7 @@ func NewIssuer(t testing.TB) *Issuer {
 	}))
 	i.Upstream = NewUpstream(t, mux)
 	i.URL = i.Origin + "/tenant"
-	i.claims, i.keysAt = i.URL, i.Origin+"/keys?of=tenant"
+	i.claims, i.keysAt, i.TokenAt = i.URL, i.Origin+"/keys?of=tenant", i.Origin+"/token"
 	i.Rotate(t, "first")
 	return i
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
 )
 
 // Postgres gives the URL of an empty database of t's own, in a private PostgreSQL
@@ -186,4 +187,27 @@ func freePort() (int, error) {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// PostgresRows gives every row of every table of a database, as text; bytes are in hex.
+func PostgresRows(t testing.TB, url string) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	column := func(query string) []string {
+		rows, err := conn.Query(t.Context(), query)
+		require.NoError(t, err)
+		texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return texts
+	}
+	var all strings.Builder
+	for _, table := range column("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") {
+		name := pgx.Identifier{table}.Sanitize()
+		for _, row := range column("SELECT r::text FROM " + name + " AS r") {
+			all.WriteString(table + " " + row + "\n")
+		}
+	}
+	return all.String()
 }

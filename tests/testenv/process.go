@@ -47,11 +47,17 @@ func (o *output) now() (text string, changed <-chan struct{}) {
 
 // start runs a program and returns when it has printed "ready".
 func start(program string, args ...string) (*Process, error) {
+	return startAs(nil, nil, program, args...)
+}
+
+// startAs starts it with more in its environment, and as another user unless that is nil.
+func startAs(user *syscall.Credential, env []string, program string, args ...string) (*Process, error) {
 	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.output.changed = make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	// Nothing of the tests' own surroundings: what a program needs it is told.
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -80,6 +86,9 @@ func (p *Process) Log() string {
 	text, _ := p.output.now()
 	return text
 }
+
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }

@@ -2,12 +2,14 @@ package testenv
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +31,11 @@ type Site struct {
 	Authority *devspiffe.Authority
 	Dir       string
 	// Store is the store's URL.
-	Store   string
+	Store string
+	// User is whom the brokers run as that start from now on; nil for the tests' own.
+	User *syscall.Credential
+	// Env is added to their environment.
+	Env     []string
 	sockets map[Role]string
 	brokers int
 }
@@ -66,7 +72,11 @@ func id(path string) config.SPIFFEID {
 func (s *Site) Start(t testing.TB, edit ...func(*config.Config)) *Broker {
 	t.Helper()
 	path, self := s.Configure(t, edit...)
-	p, err := start(Binary(t, "onedoord"), "serve", "--config", path)
+	program := Binary(t, "onedoord")
+	if s.User != nil {
+		program = s.handOver(t, program)
+	}
+	p, err := startAs(s.User, s.Env, program, "serve", "--config", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Stop()) })
 	b := &Broker{
@@ -83,6 +93,32 @@ func (s *Site) Start(t testing.TB, edit ...func(*config.Config)) *Broker {
 	}
 	b.OpsURL = "http://" + addresses["ops"]
 	return b
+}
+
+// StartRefused runs one more broker of the site, which must end before it serves, and
+// gives what it said.
+func (s *Site) StartRefused(t testing.TB, edit ...func(*config.Config)) string {
+	t.Helper()
+	path, _ := s.Configure(t, edit...)
+	p, err := start(Binary(t, "onedoord"), "serve", "--config", path)
+	if err == nil {
+		_ = p.Kill()
+		t.Fatal("it serves under a configuration that must be refused")
+	}
+	return err.Error()
+}
+
+// handOver gives all files of the site to its user, and a copy of a program.
+func (s *Site) handOver(t testing.TB, program string) (copied string) {
+	t.Helper()
+	text, err := os.ReadFile(program)
+	require.NoError(t, err)
+	copied = filepath.Join(s.Dir, filepath.Base(program))
+	require.NoError(t, os.WriteFile(copied, text, 0o700))
+	require.NoError(t, filepath.WalkDir(s.Dir, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(s.User.Uid), int(s.User.Gid)))
+	}))
+	return copied
 }
 
 // Configure writes the configuration of one more broker, which has an SVID of its own,
@@ -126,9 +162,13 @@ func (s *Site) config(socket string) *config.Config {
 		Keys:        config.Keys{Master: "file:" + filepath.Join(s.Dir, "master.json")},
 		Workspaces:  []config.Workspace{workspace("default"), workspace("other")},
 		// A loop of calls on a fast machine must not run into the limit of one task.
-		Limits: config.Limits{CallsPerSecond: 1e6, CallBurst: 1e6},
-		Log:    config.Log{Level: "debug", Format: "json"},
-		Drain:  config.Duration(2 * time.Second),
+		Limits: config.Limits{
+			Task: config.Share{CallsPerSecond: 1e6, CallBurst: 1e6}, User: config.Share{CallsPerSecond: 1e6, CallBurst: 1e6},
+			Workspace: config.Share{CallsPerSecond: 1e6, CallBurst: 1e6}, Connector: config.Share{CallsPerSecond: 1e6, CallBurst: 1e6},
+			Workload: config.Share{CallsPerSecond: 1e6, CallBurst: 1e6},
+		},
+		Log:   config.Log{Level: "debug", Format: "json"},
+		Drain: config.Duration(2 * time.Second),
 	}
 }
 

@@ -3,6 +3,7 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +73,9 @@ func (s *suite) build() (string, error) {
 	}
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err == nil {
+		err = look(strings.TrimSpace(string(root)))
+	}
+	if err == nil {
 		build := exec.Command("go", "build", "-o", folder+string(filepath.Separator), "./server/cmd/onedoord", "./client/cmd/onedoor")
 		build.Dir = strings.TrimSpace(string(root))
 		var out []byte
@@ -85,6 +89,19 @@ func (s *suite) build() (string, error) {
 	}
 	s.folder = folder
 	return folder, nil
+}
+
+// look opens the folders of what the programs are made of. The go command remembers what
+// a test has opened itself, and not what a build that it starts reads: without this it
+// would take the results of yesterday's programs for those of today's.
+func look(root string) error {
+	for _, part := range []string{"client", "proto", "server"} {
+		if err := filepath.WalkDir(filepath.Join(root, part), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+			return err
+		}
+	}
+	_, err := os.Stat(filepath.Join(root, "go.sum"))
+	return err
 }
 
 func (s *suite) end() error {

@@ -9,9 +9,11 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"log"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,27 +28,54 @@ type Upstream struct {
 	// Origin is its origin as a manifest has it, and CA the certificate to trust.
 	Origin string
 	CA     string
+	Port   string
 
 	mu   sync.Mutex
 	wire strings.Builder
+	open map[string]bool
 }
 
-// NewUpstream serves until the test ends.
+// NewUpstream serves as localhost until the test ends.
 func NewUpstream(t testing.TB, h http.Handler) *Upstream {
 	t.Helper()
-	certificate, ca := Certificate(t, "localhost")
+	return NewNamedUpstream(t, h, "localhost")
+}
+
+// NewNamedUpstream serves on 127.0.0.1 under names; the first one is in its origin.
+func NewNamedUpstream(t testing.TB, h http.Handler, names ...string) *Upstream {
+	t.Helper()
+	certificate, ca := Certificate(t, names...)
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	u := &Upstream{CA: ca}
+	u := &Upstream{CA: ca, open: map[string]bool{}}
 	_, port, err := net.SplitHostPort(plain.Addr().String())
 	require.NoError(t, err)
-	u.Origin = "https://localhost:" + port
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(discard{}, "", 0)}
+	u.Origin, u.Port = "https://"+names[0]+":"+port, port
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(discard{}, "", 0), ConnState: u.state}
 	listener := recorder{tls.NewListener(plain, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}), u}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close(); <-served })
 	return u
+}
+
+// state keeps who is connected.
+func (u *Upstream) state(c net.Conn, to http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch to {
+	case http.StateClosed, http.StateHijacked:
+		delete(u.open, c.RemoteAddr().String())
+	default:
+		u.open[c.RemoteAddr().String()] = true
+	}
+}
+
+// Open gives the remote addresses of the connections that are open now.
+func (u *Upstream) Open() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Keys(u.open))
 }
 
 // Wire gives all that was received so far, of all connections in one.
@@ -111,8 +140,8 @@ const Things = `  - name: things.get
     timeout: 10s
 `
 
-// Certificate makes a server certificate for a name, and the CA's PEM that signs it.
-func Certificate(t testing.TB, name string) (tls.Certificate, string) {
+// Certificate makes a server certificate for names, and the CA's PEM that signs it.
+func Certificate(t testing.TB, names ...string) (tls.Certificate, string) {
 	t.Helper()
 	key := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -130,8 +159,8 @@ func Certificate(t testing.TB, name string) (tls.Certificate, string) {
 	authority.IsCA, authority.KeyUsage = true, x509.KeyUsageCertSign
 	ca, err := x509.CreateCertificate(rand.Reader, authority, authority, caKey.Public(), caKey)
 	require.NoError(t, err)
-	leaf := template(2, name)
-	leaf.DNSNames, leaf.KeyUsage = []string{name}, x509.KeyUsageDigitalSignature
+	leaf := template(2, names[0])
+	leaf.DNSNames, leaf.KeyUsage = names, x509.KeyUsageDigitalSignature
 	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, leafKey.Public(), caKey)
 	require.NoError(t, err)

@@ -6,6 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -141,7 +143,8 @@ func TestInterceptors(t *testing.T) {
 	}
 }
 
-// TestThePeerIsSeen: over mutual TLS, with a SPIFFE ID that is the broker's or is not.
+// TestThePeerIsSeen: over mutual TLS, with a SPIFFE ID that is the broker's or is not, and
+// an assertion that is bound to the peer's certificate or is not.
 func TestThePeerIsSeen(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -156,24 +159,40 @@ func TestThePeerIsSeen(t *testing.T) {
 		require.NoError(t, err)
 		return svid
 	}
-	for path, want := range map[string]codes.Code{"/onedoor": codes.OK, "/sandbox": codes.Unauthenticated} {
-		t.Run(path, func(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		bound      string // to whose certificate: own, other, or none
+		want       codes.Code
+	}{
+		{"the broker", "/onedoor", "own", codes.OK},
+		{"a sandbox", "/sandbox", "own", codes.Unauthenticated},
+		{"bound to another certificate of the broker", "/onedoor", "other", codes.Unauthenticated},
+		{"not bound", "/onedoor", "", codes.Unauthenticated},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			v, err := assertion.NewVerifier(assertion.Options{
 				Issuer: "https://broker.example", Audience: "grpc.internal", JWKSURL: broker.URL, HTTPClient: broker.Client(),
-				BrokerID: "spiffe://home.test/onedoor", PeerVerified: true,
+				BrokerID: "spiffe://home.test/onedoor", PeerVerified: true, RequireConfirmation: true,
 			})
 			require.NoError(t, err)
-			service, peer := issue("/service"), issue(path)
+			service, peer := issue("/service"), issue(c.path)
 			client := start(t, v,
 				credentials.NewTLS(tlsconfig.MTLSServerConfig(service, authority.Bundle(), tlsconfig.AuthorizeAny())),
 				credentials.NewTLS(tlsconfig.MTLSClientConfig(peer, authority.Bundle(), tlsconfig.AuthorizeID(service.ID))))
 			now := time.Now().Unix()
-			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-onedoor-jwt-assertion", sign(t, key, map[string]any{
+			claims := map[string]any{
 				"iss": "https://broker.example", "aud": "grpc.internal", "sub": "usr_1", "txn": "inv", "jti": "jti",
 				"iat": now, "exp": now + 60, "req_wl": "spiffe://home.test/sandbox", "scope": "a.b",
-			}))
+			}
+			for whose, svid := range map[string]*x509svid.SVID{"own": peer, "other": issue(c.path)} {
+				if c.bound == whose {
+					sum := sha256.Sum256(svid.Certificates[0].Raw)
+					claims["cnf"] = map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}
+				}
+			}
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "x-onedoor-jwt-assertion", sign(t, key, claims))
 			_, err = client.Check(ctx, &healthv1.HealthCheckRequest{})
-			require.Equal(t, want, status.Code(err), "%v", err)
+			require.Equal(t, c.want, status.Code(err), "%v", err)
 		})
 	}
 }

@@ -3,10 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/onedoor/onedoor/client"
 )
+
+// otherType finds that an argument is of another type than the tool's schema wants. It serves
+// for advice alone: decisions go by the reason.
+var otherType = regexp.MustCompile(`: want (array|boolean|integer|null|number|object)\b`)
 
 // advise says what to do about err: one line for the likeliest cause, or nothing.
 func advise(err error) string {
@@ -27,10 +33,26 @@ func advise(err error) string {
 	}
 	switch e.Reason {
 	case client.CredentialMissing, client.CredentialNeedsReconnect:
-		return "An operator can put it: " + putCommand(e.Metadata)
+		return mendAdvice(e.Metadata)
+	case client.RateLimited:
+		if e.RetryAfter > 0 {
+			return limitAdvice(e)
+		}
+	case client.ArgumentInvalid:
+		if otherType.MatchString(e.Message) {
+			return "Of a call's arguments --arg NAME=TEXT is text whatever the tool expects; --arg NAME:=JSON is a number, a list, true or null."
+		}
+	case client.ConnectorUnknown:
+		if e.Metadata["mend"] == "proxies" {
+			return "Which proxies there are, and in which workspace their secrets are put, stands in egress.proxies of the broker's configuration."
+		}
 	case client.OutcomeUnknown:
 		if e.IdempotencyKey != "" {
 			return "To repeat it safely: --idempotency-key " + e.IdempotencyKey + ". CONFLICT then names the first invocation and how it ended."
+		}
+	case client.LimitReached:
+		if e.Metadata["left"] != "" {
+			return "Make the call smaller, as it says, or mint a task with a higher limit."
 		}
 	case client.Conflict:
 		if first := e.Metadata["first_invocation_id"]; first != "" {
@@ -40,6 +62,15 @@ func advise(err error) string {
 		return "Look at how things stand now, then try again."
 	}
 	return reasonAdvice(e.Reason)
+}
+
+// limitAdvice says when to come again, and what would let more in.
+func limitAdvice(e *client.Error) string {
+	advice := fmt.Sprintf("Nothing was sent. Try again later, in %s.", max(e.RetryAfter.Round(100*time.Millisecond), 100*time.Millisecond))
+	if raise := e.Metadata["raise"]; raise != "" {
+		advice += " An operator raises it with " + raise + " in the broker's configuration."
+	}
+	return advice
 }
 
 // reasonAdvice is the advice that depends on nothing but the reason.
@@ -59,16 +90,31 @@ func reasonAdvice(reason client.Reason) string {
 		return `"onedoor tools" lists what this task may call.`
 	case client.ResourceNotGranted, client.SeverityExceeded, client.GrantExpired:
 		return `"onedoor explain CONNECTOR TOOL --arg …" shows what the call needs.`
+	case client.DelegationWidens:
+		return `"onedoor task get" shows what your own task may do, and to whom it may delegate: a child gets no more.`
 	case client.ConnectorChanged:
 		return "The revision on which the task runs was withdrawn: mint a new task."
 	case client.LimitReached:
 		return "The grant is used up: mint a new task, or one with a higher limit."
 	case client.RateLimited, client.StoreUnavailable, client.AuditUnavailable, client.UpstreamUnavailable, client.IssuerUnavailable:
 		return "Nothing was sent. Try again later."
+	case client.AnswerDropped:
+		return "The call was made: find out whether it took effect. A stream (--stream) need not be held; an operator raises limits.held_bytes."
 	case client.OutcomeUnknown:
 		return "Find out whether it was made before you repeat it."
 	case client.Internal:
 		return "The broker's log has the cause under the invocation's id."
+	}
+	return ""
+}
+
+// mendAdvice is the command that mends a credential, if the broker says that one does.
+func mendAdvice(metadata map[string]string) string {
+	switch metadata["mend"] {
+	case "connect":
+		return "An operator can make a link by which the user connects it: " + connectCommand(metadata)
+	case "put":
+		return "An operator can put it: " + putCommand(metadata)
 	}
 	return ""
 }
@@ -89,6 +135,15 @@ func putCommand(metadata map[string]string) string {
 	}
 	b.WriteString(" --from-file FILE")
 	return b.String()
+}
+
+// connectCommand spells the command by which a user connects an account.
+func connectCommand(metadata map[string]string) string {
+	text := "onedoor credential connect " + orPlaceholder(metadata["connector"], "CONNECTOR") + " --user " + orPlaceholder(metadata["user"], "USER")
+	if slot := metadata["slot"]; slot != "" && slot != "main" {
+		text += " --slot " + shellWord(slot)
+	}
+	return text
 }
 
 func orPlaceholder(value, placeholder string) string {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/onedoor/onedoor/client"
 )
 
 // argumentFlags are the two ways to give a tool's arguments.
@@ -25,9 +27,9 @@ func (f *argumentFlags) read(s *session) (json.RawMessage, error) {
 	}
 	switch text := *f.JSON; {
 	case text == "-":
-		return s.readFile("-", maxArguments)
+		return s.readFile("-", client.MaxArguments)
 	case strings.HasPrefix(text, "@"):
-		return s.readFile(text[1:], maxArguments)
+		return s.readFile(text[1:], client.MaxArguments)
 	default:
 		return json.RawMessage(text), nil
 	}

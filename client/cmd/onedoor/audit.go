@@ -57,7 +57,7 @@ func auditRows(t *table, events []*onedoorv1.AuditEvent) {
 	for _, e := range events {
 		who := strings.TrimPrefix(e.GetSpiffeId(), "spiffe://")
 		if e.GetAgent() != "" {
-			who = e.GetAgent() + " @ " + who
+			who = actors(e) + " @ " + who
 		}
 		call := strings.TrimSpace(e.GetConnector() + " " + e.GetTool())
 		t.row(moment(e.GetTime()), e.GetKind(), who, call, shortened(strings.Join(e.GetResources(), ", ")),

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/onedoor/onedoor/client"
+	"github.com/onedoor/onedoor/client/sidecar"
 )
 
 // adminTimeout bounds every command that calls no upstream; those take the broker's
@@ -26,8 +29,12 @@ type cli struct {
 	Tools      toolsCmd      `cmd:"" help:"List the tools that the task may call (sandboxes)."`
 	Explain    explainCmd    `cmd:"" help:"Say whether a call would be allowed, and why not (sandboxes)."`
 	Audit      auditCmd      `cmd:"" help:"Read the audit trail (operators)."`
+	Usage      usageCmd      `cmd:"" help:"Sum what model APIs were used for (operators)."`
 	Keys       keysCmd       `cmd:"" help:"See and rotate the broker's keys (operators)."`
+	Sidecar    sidecarCmd    `cmd:"" help:"Serve the API in clear text on loopback, for programs without SPIFFE (sandboxes)."`
 	Svid       svidCmd       `cmd:"" help:"Write this process's SVID to files, for curl and other tools."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands in bash, zsh or fish."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:""`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
@@ -39,6 +46,7 @@ func (cli) Help() string {
   ONEDOOR_BROKER_ID        the broker's exact SPIFFE ID; nobody else is spoken to
   SPIFFE_ENDPOINT_SOCKET   the Workload API that gives this process its SVID
   ONEDOOR_TASK_KEY         the key of the task; in sandboxes only
+  ONEDOOR_REST_URL         the broker's REST listener, https://HOST:PORT; for the sidecar alone
 
 The broker's development mode writes files that set them: source DIR/env
 
@@ -51,10 +59,42 @@ Examples:
       --grant 'crm: contacts.* READ contact:*'
   onedoor invoke crm contacts.get --arg id=42
   onedoor -o json audit list --limit 10
+  onedoor sidecar --listen 127.0.0.1:8650
+  source <(onedoor completion bash)
 
 Exit codes:
 
 ` + exitHelp
+}
+
+// printHelp is kong's help, with what holds for every command below that of one.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	node := ctx.Selected()
+	if node == nil || len(node.Children) > 0 {
+		return nil
+	}
+	_, err := io.WriteString(ctx.Stdout, "\nEnvironment: "+environment(node.FullPath())+"\n"+
+		"Exit codes: 0 done, 1 failure, 2 wrong usage, 3 refused, 4 invalid, 5 state, 6 unavailable, 7 outcome unknown; \"onedoor --help\" has the details.\n")
+	return err
+}
+
+// environment names the variables that a command reads.
+func environment(command string) string {
+	const broker = client.EnvAddr + ", " + client.EnvBrokerID + ", " + client.EnvWorkloadSocket
+	switch strings.TrimPrefix(command, "onedoor ") {
+	case "version", "completion":
+		return "none"
+	case "svid":
+		return client.EnvWorkloadSocket
+	case "sidecar":
+		return sidecar.EnvREST + ", " + client.EnvBrokerID + ", " + client.EnvWorkloadSocket
+	case "invoke", "tools", "explain", "task get", "task delegate":
+		return broker + ", " + client.EnvTaskKey
+	}
+	return broker
 }
 
 // session is what a command gets: its surroundings and the global flags.
@@ -76,6 +116,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Description("Calls a Onedoor broker: credentials for AI agents, without the agents having them."),
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
 		// Kong ends the process after --help; here it only notes that it was asked for.
 		kong.Exit(func(int) { helped = true }),
 	)
@@ -87,10 +128,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	if err != nil {
-		return s.fail(usageError{err.Error()})
+		return s.fail(usageError{misuse(err)})
 	}
 	s.json, s.workspace = grammar.Output == "json", grammar.Workspace
-	return s.fail(command.Run(s))
+	return s.fail(command.Run(s, parser))
+}
+
+// misuse is what a person reads who used a command wrongly. Kong repeats an argument too
+// many, which behind `credential put` may be the secret itself.
+func misuse(err error) string {
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) && strings.HasPrefix(parsing.Context.Command(), "credential put") && strings.HasPrefix(err.Error(), "unexpected argument") {
+		return "an argument too many; a secret comes in a file or on standard input (--from-file), and --workspace takes no value: --workspace-name=NAME chooses one"
+	}
+	return err.Error()
 }
 
 // call runs f with a client of the broker that the environment names. A timeout of 0

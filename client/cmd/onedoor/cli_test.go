@@ -65,7 +65,7 @@ var (
 		}},
 	}
 	connector  = &onedoorv1.Connector{Name: "crm", Revision: 3, Kind: "http", Tools: []string{"a", "b"}, Origins: []string{"https://crm.example"}, AppliedAt: noon}
-	credential = &onedoorv1.Credential{Id: "c1", Connector: "crm", Slot: "main", UserId: "u1", UserSubject: "alice", Kind: "bearer", Version: 2, CreatedAt: noon}
+	credential = &onedoorv1.Credential{Id: "c1", Connector: "crm", Slot: "main", UserId: "u1", UserSubject: "alice", Kind: "bearer", Version: 2, CreatedAt: noon, State: onedoorv1.CredentialState_CREDENTIAL_STATE_CONNECTED}
 	event      = &onedoorv1.AuditEvent{Time: noon, Kind: "REFUSAL", SpiffeId: "spiffe://test.example/s", Agent: "mailer", Connector: "crm",
 		Tool: "contacts.get\x1b[2J", Resources: []string{"contact:1"}, Decision: "REFUSED", Reason: "GRANT_MISSING", Count: 3, TaskId: "t1"}
 	key = &onedoorv1.Key{Id: "k1", Purpose: onedoorv1.KeyPurpose_KEY_PURPOSE_KEK, State: onedoorv1.KeyState_KEY_STATE_PENDING, CreatedAt: noon}
@@ -108,15 +108,15 @@ func TestCommands(t *testing.T) {
 			args: "credential put crm --user alice --from-file -", stdin: "s3cret\n\n",
 			sent:   &onedoorv1.CredentialsPutRequest{Connector: "crm", Owner: &onedoorv1.CredentialsPutRequest_User{User: "alice"}, Secret: []byte("s3cret\n")},
 			answer: &onedoorv1.CredentialsPutResponse{Credential: credential},
-			stdout: "ID  CONNECTOR  SLOT  OWNER       KIND    VERSION  PUT                        ORIGINS\n" +
-				"c1  crm        main  user alice  bearer  2        2026-11-23T13:00:00+01:00  -\n",
+			stdout: "ID  CONNECTOR  SLOT  OWNER       KIND    VERSION  PUT                        ORIGINS  STATE\n" +
+				"c1  crm        main  user alice  bearer  2        2026-11-23T13:00:00+01:00  -        connected\n",
 		},
 		"credential put of an issuer's user": {
 			args: "credential put crm --user 8f2c --issuer https://idp.example --from-file -", stdin: "s3cret",
 			sent:   &onedoorv1.CredentialsPutRequest{Connector: "crm", Owner: &onedoorv1.CredentialsPutRequest_User{User: "8f2c"}, Issuer: "https://idp.example", Secret: []byte("s3cret")},
 			answer: &onedoorv1.CredentialsPutResponse{Credential: &onedoorv1.Credential{Id: "c1", Connector: "crm", Slot: "main", UserId: "u1", UserSubject: "8f2c", UserIssuer: "https://idp.example", Kind: "bearer", Version: 1}},
-			stdout: "ID  CONNECTOR  SLOT  OWNER                             KIND    VERSION  PUT  ORIGINS\n" +
-				"c1  crm        main  user 8f2c of https://idp.example  bearer  1        -    -\n",
+			stdout: "ID  CONNECTOR  SLOT  OWNER                             KIND    VERSION  PUT  ORIGINS  STATE\n" +
+				"c1  crm        main  user 8f2c of https://idp.example  bearer  1        -    -        -\n",
 		},
 		"credential put of the workspace": {
 			args: "-o json credential put crm --workspace --slot admin --from-file -", stdin: "x\r\n",
@@ -126,7 +126,23 @@ func TestCommands(t *testing.T) {
 		"credential list": {
 			args: "credential list crm", sent: &onedoorv1.CredentialsListRequest{Connector: "crm"},
 			answer: &onedoorv1.CredentialsListResponse{Credentials: []*onedoorv1.Credential{{Id: "c2", Connector: "crm", Slot: "main", Kind: "basic", Version: 1}}},
-			stdout: "ID  CONNECTOR  SLOT  OWNER      KIND   VERSION  PUT  ORIGINS\nc2  crm        main  workspace  basic  1        -    -\n",
+			stdout: "ID  CONNECTOR  SLOT  OWNER      KIND   VERSION  PUT  ORIGINS  STATE\nc2  crm        main  workspace  basic  1        -    -        -\n",
+		},
+		"credential list, one of them dead": {
+			args: "credential list",
+			sent: &onedoorv1.CredentialsListRequest{},
+			answer: &onedoorv1.CredentialsListResponse{Credentials: []*onedoorv1.Credential{{
+				Id: "c1", Connector: "crm", Slot: "main", UserId: "u1", UserSubject: "alice", Kind: "authorization_code", Version: 3,
+				State: onedoorv1.CredentialState_CREDENTIAL_STATE_NEEDS_RECONNECT, StateReason: "the provider does not accept the refresh token any more\x1b[2J",
+			}}},
+			stdout: "ID  CONNECTOR  SLOT  OWNER       KIND                VERSION  PUT  ORIGINS  STATE\n" +
+				"c1  crm        main  user alice  authorization_code  3        -    -        NEEDS RECONNECT: the provider does not accept the refresh token any more�[2J\n",
+		},
+		"credential connect": {
+			args:   "credential connect crm --user 8f2c --issuer https://idp.example --slot second",
+			sent:   &onedoorv1.CredentialsConnectRequest{Connector: "crm", Slot: "second", User: "8f2c", Issuer: "https://idp.example"},
+			answer: &onedoorv1.CredentialsConnectResponse{Link: "https://broker.example/connect/abc", ExpiresAt: noon},
+			stdout: "https://broker.example/connect/abc\nFor 8f2c of https://idp.example alone. It works once, until 2026-11-23T13:00:00+01:00.\n",
 		},
 		"credential delete": {
 			args: "credential delete c1", sent: &onedoorv1.CredentialsDeleteRequest{CredentialId: "c1"},
@@ -294,6 +310,8 @@ func TestInvoke(t *testing.T) {
 	}{
 		"body raw":             {answer: answer(200, "application/json", `{"n": 9007199254740993}`), sent: `{}`, stdout: `{"n": 9007199254740993}`},
 		"the upstream said no": {answer: answer(404, "text/plain", "none"), sent: `{}`, stdout: "none", stderr: "onedoor: the upstream answered 404 (invocation i1)\n"},
+		"the upstream does not take the credential": {answer: answer(401, "text/plain", "none"), sent: `{}`, stdout: "none",
+			stderr: "onedoor: the upstream answered 401 (invocation i1)\n  That is about the credential that the broker attaches, not your task key. For operators: onedoor credential list\n"},
 		"string and JSON arguments": {args: []string{"--arg", "id=42", "--arg", "n:=42", "--arg", "e=a=b:=c", "--arg", "x="}, answer: answer(204, "", ""),
 			sent: `{"id":"42","n":42,"e":"a=b:=c","x":""}`},
 		"a comma stays":          {args: []string{"--arg", "q=a,b"}, answer: answer(200, "", ""), sent: `{"q":"a,b"}`},
@@ -371,13 +389,23 @@ func TestExitCodes(t *testing.T) {
 		"role":                 {codes.PermissionDenied, "CALLER_NOT_ALLOWED", nil, 3, "SPIFFE_ENDPOINT_SOCKET"},
 		"invalid":              {codes.InvalidArgument, "ARGUMENT_INVALID", []string{"invocation_id", "i9"}, 4, "invocation i9"},
 		"not found":            {codes.NotFound, "TOOL_UNKNOWN", nil, 4, "onedoor tools"},
-		"credential of a user": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "user", "bob smith", "slot", "admin"}, 5, "onedoor credential put crm --user 'bob smith' --slot admin --from-file FILE"},
-		"credential of the workspace": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "owner", "workspace"}, 5,
+		"credential of a user": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "user", "bob smith", "slot", "admin", "mend", "put"}, 5, "onedoor credential put crm --user 'bob smith' --slot admin --from-file FILE"},
+		"credential of the workspace": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "owner", "workspace", "mend", "put"}, 5,
 			"onedoor credential put crm --workspace --from-file FILE"},
+		"account of a user": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "owner", "user", "slot", "main", "mend", "connect"}, 5,
+			"onedoor credential connect crm --user USER"},
+		"dead account": {codes.FailedPrecondition, "CREDENTIAL_NEEDS_RECONNECT", []string{"connector", "crm", "owner", "user", "slot", "second", "mend", "connect"}, 5,
+			"onedoor credential connect crm --user USER --slot second"},
+		"dead certificate of a user": {codes.FailedPrecondition, "CREDENTIAL_NEEDS_RECONNECT", []string{"connector", "crm", "owner", "user", "mend", "put"}, 5,
+			"onedoor credential put crm --user USER --from-file FILE"},
 		"conflict":              {codes.Aborted, "CONFLICT", []string{"invocation_id", "i9", "first_invocation_id", "i8", "first_outcome", "OK"}, 5, "outcome is OK. For operators: onedoor audit list --invocation i8"},
 		"conflict of operators": {codes.Aborted, "CONFLICT", []string{"invocation_id", "i9"}, 5, "then try again"},
 		"limit":                 {codes.FailedPrecondition, "LIMIT_REACHED", nil, 5, "mint a new task"},
+		"limit of tokens":       {codes.FailedPrecondition, "LIMIT_REACHED", []string{"left", "7"}, 5, "Make the call smaller"},
 		"too large":             {codes.OutOfRange, "RESPONSE_TOO_LARGE", nil, 5, ""},
+		"dropped":               {codes.ResourceExhausted, "ANSWER_DROPPED", nil, 5, "The call was made: find out"},
+		"no such proxy":         {codes.NotFound, "CONNECTOR_UNKNOWN", []string{"mend", "proxies"}, 4, "egress.proxies"},
+		"no such connector":     {codes.NotFound, "CONNECTOR_UNKNOWN", nil, 4, "onedoor connector list"},
 		"timeout":               {codes.DeadlineExceeded, "UPSTREAM_TIMEOUT", nil, 6, ""},
 		"outcome unknown":       {codes.Unknown, "OUTCOME_UNKNOWN", nil, 7, "--idempotency-key"},
 		"internal":              {codes.Internal, "INTERNAL", nil, 1, "broker's log"},
@@ -398,6 +426,16 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// Where storing something does not help, nobody is told to.
+func TestNoCommandWhereNoneHelps(t *testing.T) {
+	stage(t, &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
+		return nil, brokertest.Refusal(codes.FailedPrecondition, "CREDENTIAL_MISSING", "assertions.issuer is not configured", 0, "connector", "crm")
+	}})
+	_, _, stderr := onedoor(t, "", "invoke", "crm", "contacts.get")
+	require.Contains(t, stderr, "assertions.issuer")
+	require.NotContains(t, stderr, "onedoor credential")
+}
+
 func TestMessagesOfSeveralLinesStayReadableAndHarmless(t *testing.T) {
 	stage(t, &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
 		return nil, brokertest.Refusal(codes.InvalidArgument, "ARGUMENT_INVALID", "two faults:\ntools: none\x1b[2J\nname: bad", 0)
@@ -407,14 +445,30 @@ func TestMessagesOfSeveralLinesStayReadableAndHarmless(t *testing.T) {
 	require.Equal(t, "onedoor: ARGUMENT_INVALID: two faults:\n  tools: none\uFFFD[2J\n  name: bad\n", stderr)
 }
 
+// Text where the tool wants a number is the slip of whoever types --arg for the first time.
+func TestAdviceOnTypesOfArguments(t *testing.T) {
+	for message, advised := range map[string]bool{
+		"id: want integer": true, "tags: want array or null": true,
+		"id: want at least 3 characters": false, "severity: want READ, WRITE, DESTRUCTIVE or ADMIN": false,
+	} {
+		t.Run(message, func(t *testing.T) {
+			stage(t, &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
+				return nil, brokertest.Refusal(codes.InvalidArgument, "ARGUMENT_INVALID", message, 0, "field", "id")
+			}})
+			_, _, stderr := onedoor(t, "", "invoke", "crm", "contacts.get", "--arg", "id=42")
+			require.Equal(t, advised, strings.Contains(stderr, "--arg NAME:=JSON"), stderr)
+		})
+	}
+}
+
 func TestBusyBrokerIsToldAsUnavailable(t *testing.T) {
 	broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
-		return nil, brokertest.Refusal(codes.ResourceExhausted, "RATE_LIMITED", "slow down", time.Hour)
+		return nil, brokertest.Refusal(codes.ResourceExhausted, "RATE_LIMITED", "slow down", time.Hour, "raise", "limits.task.calls_per_second")
 	}}
 	stage(t, broker)
 	code, _, stderr := onedoor(t, "", "tools")
 	require.Equal(t, 6, code)
-	require.Contains(t, stderr, "Try again later")
+	require.Contains(t, stderr, "Nothing was sent. Try again later, in 1h0m0s. An operator raises it with limits.task.calls_per_second in")
 	broker.Close()
 	code, _, stderr = onedoor(t, "", "keys", "list")
 	require.Equal(t, 6, code)

@@ -15,6 +15,7 @@ const maxManifest = 1 << 20
 
 type connectorCmd struct {
 	Apply  connectorApplyCmd  `cmd:"" help:"Store a manifest as a new revision."`
+	Import connectorImportCmd `cmd:"" help:"Make a manifest of an OpenAPI document."`
 	List   connectorListCmd   `cmd:"" help:"List the connectors."`
 	Get    connectorGetCmd    `cmd:"" help:"Print a connector's manifest."`
 	Delete connectorDeleteCmd `cmd:"" help:"Withdraw a connector, or one revision of it."`
@@ -54,6 +55,13 @@ func (c *connectorApplyCmd) Run(s *session) error {
 
 type connectorListCmd struct{}
 
+func (connectorListCmd) Help() string {
+	return `One line a connector, with its current revision and the hosts that it reaches.
+
+  onedoor connector list
+  onedoor -o json connector list`
+}
+
 // Run implements the command.
 func (connectorListCmd) Run(s *session) error {
 	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
@@ -77,7 +85,10 @@ type connectorGetCmd struct {
 }
 
 func (connectorGetCmd) Help() string {
-	return "Prints the manifest byte for byte as it was applied. -o json also tells its revision, digest and who applied it."
+	return `Prints the manifest byte for byte as it was applied. -o json also tells its revision, digest and who applied it.
+
+  onedoor connector get crm
+  onedoor connector get crm --revision 2 > crm.yaml`
 }
 
 // Run implements the command.
@@ -101,7 +112,10 @@ type connectorDeleteCmd struct {
 }
 
 func (connectorDeleteCmd) Help() string {
-	return "No new task gets what was withdrawn, and tasks that run on it are refused with CONNECTOR_CHANGED."
+	return `No new task gets what was withdrawn, and tasks that run on it are refused with CONNECTOR_CHANGED.
+
+  onedoor connector delete crm
+  onedoor connector delete crm --revision 2`
 }
 
 // Run implements the command.

@@ -26,7 +26,7 @@ const exitHelp = `  0  done; for invoke: the call was made, whatever the upstrea
   2  wrong usage: flags, or an environment variable is missing
   3  refused: who you are, or what the task may do; also explain's "no"
   4  an argument is invalid, or what it names does not exist
-  5  the state of things forbids it: no credential, conflict, limit reached, answer too large
+  5  the state of things forbids it: no credential, conflict, limit reached, answer too large or given up
   6  unavailable, too busy or too slow: try again later
   7  outcome unknown: the call was sent, its answer was lost; do not repeat it blindly`
 
@@ -64,6 +64,8 @@ func exitOf(e *client.Error) int {
 		return exitUnknown
 	case client.RateLimited:
 		return exitUnavailable
+	case client.AnswerDropped:
+		return exitState
 	}
 	switch e.Code() {
 	case codes.Unauthenticated, codes.PermissionDenied:

@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"mime"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/onedoor/onedoor/client"
 )
-
-// maxArguments is the largest arguments object that the broker takes, in bytes.
-const maxArguments = 4 << 20
 
 type invokeCmd struct {
 	Connector string `arg:"" help:"The connector's name."`
@@ -71,10 +69,14 @@ func (c *invokeCmd) Run(s *session) error {
 	})
 }
 
-// tellStatus says on stderr that the upstream was not pleased.
+// tellStatus says on stderr that the upstream was not pleased. The caller can do nothing
+// about a 401: what it is about is the broker's.
 func (s *session) tellStatus(answer *client.Response) {
 	if answer.Status < 200 || answer.Status > 299 {
 		fmt.Fprintf(s.stderr, "onedoor: the upstream answered %d (invocation %s)\n", answer.Status, clean(answer.InvocationID))
+	}
+	if answer.Status == http.StatusUnauthorized {
+		fmt.Fprintln(s.stderr, `  That is about the credential that the broker attaches, not your task key. For operators: onedoor credential list`)
 	}
 }
 

@@ -14,6 +14,12 @@ type keysCmd struct {
 
 type keysListCmd struct{}
 
+func (keysListCmd) Help() string {
+	return `STATE is pending until every broker has loaded a key, then active, then retired: still readable.
+
+  onedoor keys list`
+}
+
 // Run implements the command.
 func (keysListCmd) Run(s *session) error {
 	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
@@ -33,7 +39,8 @@ type keysRotateCmd struct {
 func (keysRotateCmd) Help() string {
 	return "The new key is used as soon as every live broker has loaded it. The old one stays readable, and no call fails.\n\n" +
 		"For assertion, a published key always stands by, and signs from now on; the old one stays published for a day. " +
-		"If a key was stolen, do not wait: --emergency."
+		"If a key was stolen, do not wait: --emergency.\n\n" +
+		"  onedoor keys rotate kek\n  onedoor keys rotate assertion --emergency"
 }
 
 // Run implements the command.

@@ -122,7 +122,7 @@ func (s *session) readFile(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(content)) > most {
-		return nil, usageError{fmt.Sprintf("%s is larger than %d bytes", path, most)}
+		return nil, usageError{fmt.Sprintf("%s is larger than the %d bytes that the broker takes", path, most)}
 	}
 	return content, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/onedoor/onedoor/client"
@@ -20,10 +21,11 @@ const wholePages = 500
 const maxIDToken = 16 << 10
 
 type taskCmd struct {
-	Create taskCreateCmd `cmd:"" help:"Mint a task and print its key, this once."`
-	Get    taskGetCmd    `cmd:"" help:"Show a task; without an id, the one of ONEDOOR_TASK_KEY."`
-	List   taskListCmd   `cmd:"" help:"List tasks, newest first."`
-	Revoke taskRevokeCmd `cmd:"" help:"End a task now."`
+	Create   taskCreateCmd   `cmd:"" help:"Mint a task and print its key, this once."`
+	Delegate taskDelegateCmd `cmd:"" help:"Mint a task for a sub-agent out of that of ONEDOOR_TASK_KEY (sandboxes)."`
+	Get      taskGetCmd      `cmd:"" help:"Show a task; without an id, the one of ONEDOOR_TASK_KEY."`
+	List     taskListCmd     `cmd:"" help:"List tasks, newest first."`
+	Revoke   taskRevokeCmd   `cmd:"" help:"End a task now."`
 }
 
 type taskCreateCmd struct {
@@ -70,12 +72,24 @@ func (c *taskCreateCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.show(answer, func(t *table) {
-			taskDetail(t, answer.GetTask())
-			t.line("")
-			t.line("The key is shown this once. In the sandbox:")
-			t.line("export %s=%s", client.EnvTaskKey, answer.GetTaskKey())
-		})
+		return s.showMinted(answer)
+	})
+}
+
+// minted is the answer to both commands that mint a task.
+type minted interface {
+	proto.Message
+	GetTask() *onedoorv1.Task
+	GetTaskKey() string
+}
+
+// showMinted shows a task and, this once, its key.
+func (s *session) showMinted(answer minted) error {
+	return s.show(answer, func(t *table) {
+		taskDetail(t, answer.GetTask())
+		t.line("")
+		t.line("The key is shown this once. In the sandbox:")
+		t.line("export %s=%s", client.EnvTaskKey, answer.GetTaskKey())
 	})
 }
 
@@ -103,6 +117,14 @@ type taskGetCmd struct {
 	ID string `arg:"" optional:"" name:"id" help:"The task's id."`
 }
 
+func (taskGetCmd) Help() string {
+	return `A sandbox sees its own task, by its key; orchestrators and operators see any of their workspace. The key itself
+is never shown again.
+
+  onedoor task get
+  onedoor task get 0198c5a2-7a3e-7c10-9d5e-2f6a1b3c4d5e`
+}
+
 // Run implements the command.
 func (c *taskGetCmd) Run(s *session) error {
 	if c.ID == "" && os.Getenv(client.EnvTaskKey) == "" {
@@ -120,12 +142,24 @@ func (c *taskGetCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.show(answer, func(t *table) { taskDetail(t, answer.GetTask()) })
+		tree, err := s.tree(ctx, cl, answer.GetTask())
+		if err != nil {
+			return err
+		}
+		return s.show(answer, func(t *table) {
+			taskDetail(t, answer.GetTask())
+			treeRows(t, tree)
+		})
 	})
 }
 
 type taskListCmd struct {
 	Active bool `help:"Only live tasks."`
+}
+
+func (taskListCmd) Help() string {
+	return `  onedoor task list --active
+  onedoor -o json task list`
 }
 
 // Run implements the command.
@@ -155,6 +189,12 @@ func (c *taskListCmd) Run(s *session) error {
 
 type taskRevokeCmd struct {
 	ID string `arg:"" name:"id" help:"The task's id."`
+}
+
+func (taskRevokeCmd) Help() string {
+	return `Its key is refused within a second on every broker, and calls that run are cut.
+
+  onedoor task revoke 0198c5a2-7a3e-7c10-9d5e-2f6a1b3c4d5e`
 }
 
 // Run implements the command.
@@ -209,7 +249,7 @@ func grantText(g *onedoorv1.Grant) string {
 		}
 	}
 	if micro := limits.GetMicroUsd(); micro != 0 {
-		text += fmt.Sprintf(" usd=%d.%06d", micro/1e6, micro%1e6)
+		text += fmt.Sprintf(" usd=%s", dollars(micro))
 	}
 	if until := moment(g.GetExpiresAt()); until != "" {
 		text += " until=" + until

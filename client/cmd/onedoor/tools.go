@@ -11,7 +11,10 @@ import (
 type toolsCmd struct{}
 
 func (toolsCmd) Help() string {
-	return "-o json also has each tool's JSON Schema (.tools[].argumentsSchema) and its name for model tool calling."
+	return `-o json also has each tool's JSON Schema (.tools[].argumentsSchema) and its name for model tool calling.
+
+  onedoor tools
+  onedoor -o json tools`
 }
 
 // Run implements the command.

@@ -8,6 +8,11 @@ import (
 
 type versionCmd struct{}
 
+func (versionCmd) Help() string {
+	return `  onedoor version
+  onedoor -o json version`
+}
+
 // Run implements the command.
 func (versionCmd) Run(s *session) error {
 	version, goVersion := "unknown", "unknown"

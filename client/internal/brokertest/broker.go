@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	onedoorv1 "github.com/onedoor/onedoor/proto/onedoor/v1"
@@ -43,7 +44,7 @@ type Broker struct {
 	MaxTLS uint16
 	// Answer gives the response or the error of a unary RPC. n counts the calls from 1.
 	Answer func(ctx context.Context, n int, call Call) (any, error)
-	// Stream answers InvokeStream.
+	// Stream answers InvokeStream and Relay, whose events have the same bytes.
 	Stream func(n int, call Call, stream grpc.ServerStream) error
 
 	server *grpc.Server
@@ -98,6 +99,7 @@ func ServeBroker(b *Broker, source *Source) error {
 	b.Addr = listener.Addr().String()
 	b.server = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(config)),
+		grpc.MaxRecvMsgSize(8<<20), // as the broker has it
 		grpc.StatsHandler(connections{b}),
 		grpc.UnaryInterceptor(b.unary),
 		grpc.StreamInterceptor(b.stream),
@@ -107,6 +109,7 @@ func ServeBroker(b *Broker, source *Source) error {
 	onedoorv1.RegisterConnectorsServer(b.server, onedoorv1.UnimplementedConnectorsServer{})
 	onedoorv1.RegisterCredentialsServer(b.server, onedoorv1.UnimplementedCredentialsServer{})
 	onedoorv1.RegisterAuditServer(b.server, onedoorv1.UnimplementedAuditServer{})
+	onedoorv1.RegisterUsageServer(b.server, onedoorv1.UnimplementedUsageServer{})
 	onedoorv1.RegisterKeysServer(b.server, onedoorv1.UnimplementedKeysServer{})
 	go func() { _ = b.server.Serve(listener) }()
 	return nil
@@ -128,7 +131,10 @@ func (b *Broker) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 }
 
 func (b *Broker) stream(_ any, stream grpc.ServerStream, info *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
-	request := new(onedoorv1.InvokeStreamRequest)
+	var request proto.Message = new(onedoorv1.InvokeStreamRequest)
+	if info.FullMethod == onedoorv1.Broker_Relay_FullMethodName {
+		request = new(onedoorv1.RelayRequest)
+	}
 	if err := stream.RecvMsg(request); err != nil {
 		return err
 	}

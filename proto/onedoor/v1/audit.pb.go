@@ -94,7 +94,8 @@ type AuditEvent struct {
 	// user_issuer, on a call's INTENT and REFUSAL: who vouches for the user, "local" for
 	// the orchestrator. The ADMIN_OUTCOME of Tasks.Create names task and user as well.
 	// redactions: how often a secret was found in the answer. assertion_jti: the id of
-	// the assertion that went along.
+	// the assertion that went along. estimate, on the INTENT of a call of a model API: what
+	// it may use; usage, on its OUTCOME: what it did use, as UsageSum has it.
 	Detail        string `protobuf:"bytes,32,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -11,6 +11,8 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -28,7 +30,8 @@ type InvokeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The connector's name, for instance "crm".
 	Connector string `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
-	// The tool's name, for instance "contacts.get".
+	// The tool's name, for instance "contacts.get", or its function name
+	// (Tool.function_name): both mean the same tool.
 	Tool string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
 	// The arguments, one JSON object as text; empty means {}. Numbers keep every
 	// digit; a repeated key is refused. Over REST: the object `arguments`.
@@ -477,6 +480,212 @@ func (x *InvokeStreamEnd) GetBodyBytes() int64 {
 	return 0
 }
 
+// RelayRequest is a request as the upstream's own client makes it, without its headers:
+// none of them goes any further.
+type RelayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The connector's name, for instance "openai".
+	Connector string `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
+	// GET, HEAD, POST, PUT, PATCH or DELETE.
+	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	// The path as it stood on the wire, escaped; begins with "/".
+	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// The query as it stood on the wire, without "?".
+	Query string `protobuf:"bytes,4,opt,name=query,proto3" json:"query,omitempty"`
+	// The body: one JSON object as text, a form, or empty. Every member and every
+	// parameter is an argument.
+	Body []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// The body's media type; that of the tool where there is a body.
+	ContentType string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// As in InvokeRequest.
+	IdempotencyKey string `protobuf:"bytes,7,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RelayRequest) Reset() {
+	*x = RelayRequest{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayRequest) ProtoMessage() {}
+
+func (x *RelayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
+func (*RelayRequest) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RelayRequest) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *RelayRequest) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *RelayRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// RelayResponse is one event of a relayed answer, as in InvokeStreamResponse.
+type RelayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What this event is.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*RelayResponse_Head
+	//	*RelayResponse_Data
+	//	*RelayResponse_End
+	Event         isRelayResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayResponse) Reset() {
+	*x = RelayResponse{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayResponse) ProtoMessage() {}
+
+func (x *RelayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
+func (*RelayResponse) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RelayResponse) GetEvent() isRelayResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *RelayResponse) GetHead() *InvokeStreamHead {
+	if x != nil {
+		if x, ok := x.Event.(*RelayResponse_Head); ok {
+			return x.Head
+		}
+	}
+	return nil
+}
+
+func (x *RelayResponse) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Event.(*RelayResponse_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+func (x *RelayResponse) GetEnd() *InvokeStreamEnd {
+	if x != nil {
+		if x, ok := x.Event.(*RelayResponse_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isRelayResponse_Event interface {
+	isRelayResponse_Event()
+}
+
+type RelayResponse_Head struct {
+	// First, exactly once.
+	Head *InvokeStreamHead `protobuf:"bytes,1,opt,name=head,proto3,oneof"`
+}
+
+type RelayResponse_Data struct {
+	// A piece of the body as it arrived.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+type RelayResponse_End struct {
+	// Last, exactly once, when the upstream's answer was complete.
+	End *InvokeStreamEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
+}
+
+func (*RelayResponse_Head) isRelayResponse_Event() {}
+
+func (*RelayResponse_Data) isRelayResponse_Event() {}
+
+func (*RelayResponse_End) isRelayResponse_Event() {}
+
 // ListToolsRequest is empty: the task says it all.
 type ListToolsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -486,7 +695,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[6]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +707,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[6]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +720,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{6}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{8}
 }
 
 // ListToolsResponse holds the granted tools, sorted by connector and tool.
@@ -525,7 +734,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[7]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +746,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[7]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +759,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{7}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListToolsResponse) GetTools() []*Tool {
@@ -588,7 +797,7 @@ type Tool struct {
 
 func (x *Tool) Reset() {
 	*x = Tool{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[8]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +809,7 @@ func (x *Tool) String() string {
 func (*Tool) ProtoMessage() {}
 
 func (x *Tool) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[8]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +822,7 @@ func (x *Tool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tool.ProtoReflect.Descriptor instead.
 func (*Tool) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{8}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Tool) GetConnector() string {
@@ -694,7 +903,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[9]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +915,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[9]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +928,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{9}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExplainRequest) GetConnector() string {
@@ -764,7 +973,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[10]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +985,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[10]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +998,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{10}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExplainResponse) GetAllowed() bool {
@@ -843,7 +1052,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[11]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +1064,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[11]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +1077,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{11}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{13}
 }
 
 // GetTaskResponse holds the caller's task.
@@ -882,7 +1091,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_onedoor_v1_broker_proto_msgTypes[12]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1103,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_broker_proto_msgTypes[12]
+	mi := &file_onedoor_v1_broker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,10 +1116,179 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{12}
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+// DelegateTaskRequest asks for a task below the caller's own.
+type DelegateTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sub-agent's name.
+	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// The exact SPIFFE ID with which the child's key will work; one of the parent's
+	// delegates, or below one that ends in "/".
+	Sandbox string `protobuf:"bytes,2,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	// The grants as text, as in TasksCreateRequest. Each must lie within one of the
+	// parent's; tool patterns are expanded against what the parent was granted, on the
+	// parent's connector revision.
+	Grants []string `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
+	// How long the child may live; unset means to the parent's end. Longer is
+	// DELEGATION_WIDENS.
+	Ttl *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// To whom the child may delegate in turn; each within the parent's delegates. Empty:
+	// nobody.
+	Delegates     []string `protobuf:"bytes,5,rep,name=delegates,proto3" json:"delegates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DelegateTaskRequest) Reset() {
+	*x = DelegateTaskRequest{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DelegateTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DelegateTaskRequest) ProtoMessage() {}
+
+func (x *DelegateTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DelegateTaskRequest.ProtoReflect.Descriptor instead.
+func (*DelegateTaskRequest) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DelegateTaskRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *DelegateTaskRequest) GetSandbox() string {
+	if x != nil {
+		return x.Sandbox
+	}
+	return ""
+}
+
+func (x *DelegateTaskRequest) GetGrants() []string {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *DelegateTaskRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *DelegateTaskRequest) GetDelegates() []string {
+	if x != nil {
+		return x.Delegates
+	}
+	return nil
+}
+
+// DelegateTaskResponse shows the child's key, this once.
+type DelegateTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The child's key: the sub-agent's only secret.
+	TaskKey string `protobuf:"bytes,1,opt,name=task_key,json=taskKey,proto3" json:"task_key,omitempty"`
+	// The child's id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The key's id, for the audit trail.
+	KeyId string `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// When the key stops working.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The child with its grants expanded.
+	Task          *Task `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DelegateTaskResponse) Reset() {
+	*x = DelegateTaskResponse{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DelegateTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DelegateTaskResponse) ProtoMessage() {}
+
+func (x *DelegateTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DelegateTaskResponse.ProtoReflect.Descriptor instead.
+func (*DelegateTaskResponse) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DelegateTaskResponse) GetTaskKey() string {
+	if x != nil {
+		return x.TaskKey
+	}
+	return ""
+}
+
+func (x *DelegateTaskResponse) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *DelegateTaskResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *DelegateTaskResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *DelegateTaskResponse) GetTask() *Task {
 	if x != nil {
 		return x.Task
 	}
@@ -922,7 +1300,7 @@ var File_onedoor_v1_broker_proto protoreflect.FileDescriptor
 const file_onedoor_v1_broker_proto_rawDesc = "" +
 	"\n" +
 	"\x17onedoor/v1/broker.proto\x12\n" +
-	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x15onedoor/v1/task.proto\"\xc1\x01\n" +
+	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15onedoor/v1/task.proto\"\xc1\x01\n" +
 	"\rInvokeRequest\x12'\n" +
 	"\tconnector\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tconnector\x12\x1e\n" +
 	"\x04tool\x18\x02 \x01(\tB\n" +
@@ -961,7 +1339,21 @@ const file_onedoor_v1_broker_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"0\n" +
 	"\x0fInvokeStreamEnd\x12\x1d\n" +
 	"\n" +
-	"body_bytes\x18\x01 \x01(\x03R\tbodyBytes\"\x12\n" +
+	"body_bytes\x18\x01 \x01(\x03R\tbodyBytes\"\xa0\x02\n" +
+	"\fRelayRequest\x12'\n" +
+	"\tconnector\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tconnector\x12!\n" +
+	"\x06method\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x10R\x06method\x12 \n" +
+	"\x04path\x18\x03 \x01(\tB\f\xbaH\tr\a\x18\x80\x80\x01:\x01/R\x04path\x12\x1f\n" +
+	"\x05query\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x01R\x05query\x12\x1e\n" +
+	"\x04body\x18\x05 \x01(\fB\n" +
+	"\xbaH\az\x05\x18\x80\x80\x80\x04R\x04body\x12+\n" +
+	"\fcontent_type\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\vcontentType\x124\n" +
+	"\x0fidempotency_key\x18\a \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x0eidempotencyKey\"\x93\x01\n" +
+	"\rRelayResponse\x122\n" +
+	"\x04head\x18\x01 \x01(\v2\x1c.onedoor.v1.InvokeStreamHeadH\x00R\x04head\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12/\n" +
+	"\x03end\x18\x03 \x01(\v2\x1b.onedoor.v1.InvokeStreamEndH\x00R\x03endB\a\n" +
+	"\x05event\"\x12\n" +
 	"\x10ListToolsRequest\";\n" +
 	"\x11ListToolsResponse\x12&\n" +
 	"\x05tools\x18\x01 \x03(\v2\x10.onedoor.v1.ToolR\x05tools\"\xc7\x02\n" +
@@ -992,15 +1384,33 @@ const file_onedoor_v1_broker_proto_rawDesc = "" +
 	"\tresources\x18\x06 \x03(\tR\tresources\"\x10\n" +
 	"\x0eGetTaskRequest\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.onedoor.v1.TaskR\x04task2\xe2\x03\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.onedoor.v1.TaskR\x04task\"\xec\x01\n" +
+	"\x13DelegateTaskRequest\x12 \n" +
+	"\x05agent\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05agent\x12$\n" +
+	"\asandbox\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x10R\asandbox\x12,\n" +
+	"\x06grants\x18\x03 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\b\x01\x10\xe8\a\"\ar\x05\x10\x01\x18\x80 R\x06grants\x127\n" +
+	"\x03ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\n" +
+	"\xbaH\a\xaa\x01\x042\x02\b\x01R\x03ttl\x12&\n" +
+	"\tdelegates\x18\x05 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\tdelegates\"\xc7\x01\n" +
+	"\x14DelegateTaskResponse\x12\x1e\n" +
+	"\btask_key\x18\x01 \x01(\tB\x03\x80\x01\x01R\ataskKey\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x15\n" +
+	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12$\n" +
+	"\x04task\x18\x05 \x01(\v2\x10.onedoor.v1.TaskR\x04task2\x93\x05\n" +
 	"\x06Broker\x12V\n" +
 	"\x06Invoke\x12\x19.onedoor.v1.InvokeRequest\x1a\x1a.onedoor.v1.InvokeResponse\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
 	"/v1/invoke\x12q\n" +
-	"\fInvokeStream\x12\x1f.onedoor.v1.InvokeStreamRequest\x1a .onedoor.v1.InvokeStreamResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/invoke:stream0\x01\x12[\n" +
+	"\fInvokeStream\x12\x1f.onedoor.v1.InvokeStreamRequest\x1a .onedoor.v1.InvokeStreamResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/invoke:stream0\x01\x12>\n" +
+	"\x05Relay\x12\x18.onedoor.v1.RelayRequest\x1a\x19.onedoor.v1.RelayResponse0\x01\x12[\n" +
 	"\tListTools\x12\x1c.onedoor.v1.ListToolsRequest\x1a\x1d.onedoor.v1.ListToolsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/tools\x12Z\n" +
 	"\aExplain\x12\x1a.onedoor.v1.ExplainRequest\x1a\x1b.onedoor.v1.ExplainResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/explain\x12T\n" +
 	"\aGetTask\x12\x1a.onedoor.v1.GetTaskRequest\x1a\x1b.onedoor.v1.GetTaskResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
-	"\x12\b/v1/taskB7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
+	"\x12\b/v1/task\x12o\n" +
+	"\fDelegateTask\x12\x1f.onedoor.v1.DelegateTaskRequest\x1a .onedoor.v1.DelegateTaskResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/task:delegateB7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
 
 var (
 	file_onedoor_v1_broker_proto_rawDescOnce sync.Once
@@ -1014,50 +1424,65 @@ func file_onedoor_v1_broker_proto_rawDescGZIP() []byte {
 	return file_onedoor_v1_broker_proto_rawDescData
 }
 
-var file_onedoor_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_onedoor_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_onedoor_v1_broker_proto_goTypes = []any{
-	(*InvokeRequest)(nil),        // 0: onedoor.v1.InvokeRequest
-	(*InvokeResponse)(nil),       // 1: onedoor.v1.InvokeResponse
-	(*InvokeStreamRequest)(nil),  // 2: onedoor.v1.InvokeStreamRequest
-	(*InvokeStreamResponse)(nil), // 3: onedoor.v1.InvokeStreamResponse
-	(*InvokeStreamHead)(nil),     // 4: onedoor.v1.InvokeStreamHead
-	(*InvokeStreamEnd)(nil),      // 5: onedoor.v1.InvokeStreamEnd
-	(*ListToolsRequest)(nil),     // 6: onedoor.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),    // 7: onedoor.v1.ListToolsResponse
-	(*Tool)(nil),                 // 8: onedoor.v1.Tool
-	(*ExplainRequest)(nil),       // 9: onedoor.v1.ExplainRequest
-	(*ExplainResponse)(nil),      // 10: onedoor.v1.ExplainResponse
-	(*GetTaskRequest)(nil),       // 11: onedoor.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),      // 12: onedoor.v1.GetTaskResponse
-	nil,                          // 13: onedoor.v1.InvokeResponse.HeadersEntry
-	nil,                          // 14: onedoor.v1.InvokeStreamHead.HeadersEntry
-	(Severity)(0),                // 15: onedoor.v1.Severity
-	(*Task)(nil),                 // 16: onedoor.v1.Task
+	(*InvokeRequest)(nil),         // 0: onedoor.v1.InvokeRequest
+	(*InvokeResponse)(nil),        // 1: onedoor.v1.InvokeResponse
+	(*InvokeStreamRequest)(nil),   // 2: onedoor.v1.InvokeStreamRequest
+	(*InvokeStreamResponse)(nil),  // 3: onedoor.v1.InvokeStreamResponse
+	(*InvokeStreamHead)(nil),      // 4: onedoor.v1.InvokeStreamHead
+	(*InvokeStreamEnd)(nil),       // 5: onedoor.v1.InvokeStreamEnd
+	(*RelayRequest)(nil),          // 6: onedoor.v1.RelayRequest
+	(*RelayResponse)(nil),         // 7: onedoor.v1.RelayResponse
+	(*ListToolsRequest)(nil),      // 8: onedoor.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 9: onedoor.v1.ListToolsResponse
+	(*Tool)(nil),                  // 10: onedoor.v1.Tool
+	(*ExplainRequest)(nil),        // 11: onedoor.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 12: onedoor.v1.ExplainResponse
+	(*GetTaskRequest)(nil),        // 13: onedoor.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 14: onedoor.v1.GetTaskResponse
+	(*DelegateTaskRequest)(nil),   // 15: onedoor.v1.DelegateTaskRequest
+	(*DelegateTaskResponse)(nil),  // 16: onedoor.v1.DelegateTaskResponse
+	nil,                           // 17: onedoor.v1.InvokeResponse.HeadersEntry
+	nil,                           // 18: onedoor.v1.InvokeStreamHead.HeadersEntry
+	(Severity)(0),                 // 19: onedoor.v1.Severity
+	(*Task)(nil),                  // 20: onedoor.v1.Task
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_onedoor_v1_broker_proto_depIdxs = []int32{
-	13, // 0: onedoor.v1.InvokeResponse.headers:type_name -> onedoor.v1.InvokeResponse.HeadersEntry
+	17, // 0: onedoor.v1.InvokeResponse.headers:type_name -> onedoor.v1.InvokeResponse.HeadersEntry
 	4,  // 1: onedoor.v1.InvokeStreamResponse.head:type_name -> onedoor.v1.InvokeStreamHead
 	5,  // 2: onedoor.v1.InvokeStreamResponse.end:type_name -> onedoor.v1.InvokeStreamEnd
-	14, // 3: onedoor.v1.InvokeStreamHead.headers:type_name -> onedoor.v1.InvokeStreamHead.HeadersEntry
-	8,  // 4: onedoor.v1.ListToolsResponse.tools:type_name -> onedoor.v1.Tool
-	15, // 5: onedoor.v1.Tool.severity:type_name -> onedoor.v1.Severity
-	15, // 6: onedoor.v1.ExplainResponse.severity:type_name -> onedoor.v1.Severity
-	16, // 7: onedoor.v1.GetTaskResponse.task:type_name -> onedoor.v1.Task
-	0,  // 8: onedoor.v1.Broker.Invoke:input_type -> onedoor.v1.InvokeRequest
-	2,  // 9: onedoor.v1.Broker.InvokeStream:input_type -> onedoor.v1.InvokeStreamRequest
-	6,  // 10: onedoor.v1.Broker.ListTools:input_type -> onedoor.v1.ListToolsRequest
-	9,  // 11: onedoor.v1.Broker.Explain:input_type -> onedoor.v1.ExplainRequest
-	11, // 12: onedoor.v1.Broker.GetTask:input_type -> onedoor.v1.GetTaskRequest
-	1,  // 13: onedoor.v1.Broker.Invoke:output_type -> onedoor.v1.InvokeResponse
-	3,  // 14: onedoor.v1.Broker.InvokeStream:output_type -> onedoor.v1.InvokeStreamResponse
-	7,  // 15: onedoor.v1.Broker.ListTools:output_type -> onedoor.v1.ListToolsResponse
-	10, // 16: onedoor.v1.Broker.Explain:output_type -> onedoor.v1.ExplainResponse
-	12, // 17: onedoor.v1.Broker.GetTask:output_type -> onedoor.v1.GetTaskResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	18, // 3: onedoor.v1.InvokeStreamHead.headers:type_name -> onedoor.v1.InvokeStreamHead.HeadersEntry
+	4,  // 4: onedoor.v1.RelayResponse.head:type_name -> onedoor.v1.InvokeStreamHead
+	5,  // 5: onedoor.v1.RelayResponse.end:type_name -> onedoor.v1.InvokeStreamEnd
+	10, // 6: onedoor.v1.ListToolsResponse.tools:type_name -> onedoor.v1.Tool
+	19, // 7: onedoor.v1.Tool.severity:type_name -> onedoor.v1.Severity
+	19, // 8: onedoor.v1.ExplainResponse.severity:type_name -> onedoor.v1.Severity
+	20, // 9: onedoor.v1.GetTaskResponse.task:type_name -> onedoor.v1.Task
+	21, // 10: onedoor.v1.DelegateTaskRequest.ttl:type_name -> google.protobuf.Duration
+	22, // 11: onedoor.v1.DelegateTaskResponse.expires_at:type_name -> google.protobuf.Timestamp
+	20, // 12: onedoor.v1.DelegateTaskResponse.task:type_name -> onedoor.v1.Task
+	0,  // 13: onedoor.v1.Broker.Invoke:input_type -> onedoor.v1.InvokeRequest
+	2,  // 14: onedoor.v1.Broker.InvokeStream:input_type -> onedoor.v1.InvokeStreamRequest
+	6,  // 15: onedoor.v1.Broker.Relay:input_type -> onedoor.v1.RelayRequest
+	8,  // 16: onedoor.v1.Broker.ListTools:input_type -> onedoor.v1.ListToolsRequest
+	11, // 17: onedoor.v1.Broker.Explain:input_type -> onedoor.v1.ExplainRequest
+	13, // 18: onedoor.v1.Broker.GetTask:input_type -> onedoor.v1.GetTaskRequest
+	15, // 19: onedoor.v1.Broker.DelegateTask:input_type -> onedoor.v1.DelegateTaskRequest
+	1,  // 20: onedoor.v1.Broker.Invoke:output_type -> onedoor.v1.InvokeResponse
+	3,  // 21: onedoor.v1.Broker.InvokeStream:output_type -> onedoor.v1.InvokeStreamResponse
+	7,  // 22: onedoor.v1.Broker.Relay:output_type -> onedoor.v1.RelayResponse
+	9,  // 23: onedoor.v1.Broker.ListTools:output_type -> onedoor.v1.ListToolsResponse
+	12, // 24: onedoor.v1.Broker.Explain:output_type -> onedoor.v1.ExplainResponse
+	14, // 25: onedoor.v1.Broker.GetTask:output_type -> onedoor.v1.GetTaskResponse
+	16, // 26: onedoor.v1.Broker.DelegateTask:output_type -> onedoor.v1.DelegateTaskResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_onedoor_v1_broker_proto_init() }
@@ -1071,13 +1496,18 @@ func file_onedoor_v1_broker_proto_init() {
 		(*InvokeStreamResponse_Data)(nil),
 		(*InvokeStreamResponse_End)(nil),
 	}
+	file_onedoor_v1_broker_proto_msgTypes[7].OneofWrappers = []any{
+		(*RelayResponse_Head)(nil),
+		(*RelayResponse_Data)(nil),
+		(*RelayResponse_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onedoor_v1_broker_proto_rawDesc), len(file_onedoor_v1_broker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

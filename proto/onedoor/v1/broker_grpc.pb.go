@@ -21,9 +21,11 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Broker_Invoke_FullMethodName       = "/onedoor.v1.Broker/Invoke"
 	Broker_InvokeStream_FullMethodName = "/onedoor.v1.Broker/InvokeStream"
+	Broker_Relay_FullMethodName        = "/onedoor.v1.Broker/Relay"
 	Broker_ListTools_FullMethodName    = "/onedoor.v1.Broker/ListTools"
 	Broker_Explain_FullMethodName      = "/onedoor.v1.Broker/Explain"
 	Broker_GetTask_FullMethodName      = "/onedoor.v1.Broker/GetTask"
+	Broker_DelegateTask_FullMethodName = "/onedoor.v1.Broker/DelegateTask"
 )
 
 // BrokerClient is the client API for Broker service.
@@ -39,6 +41,12 @@ type BrokerClient interface {
 	// InvokeStream calls one tool and relays the answer as it arrives: one head,
 	// any number of data events, one end.
 	InvokeStream(ctx context.Context, in *InvokeStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeStreamResponse], error)
+	// Relay calls one tool by a request in the upstream's own form, and relays the
+	// answer as InvokeStream does. Method and path name the tool; path, query and
+	// body hold its arguments, which are judged and sent like those of
+	// InvokeStream. Over REST: `/c/CONNECTOR/…`, to which the upstream's own client
+	// or SDK is pointed; it has no other form there.
+	Relay(ctx context.Context, in *RelayRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RelayResponse], error)
 	// ListTools lists exactly the tools that the task was granted.
 	ListTools(ctx context.Context, in *ListToolsRequest, opts ...grpc.CallOption) (*ListToolsResponse, error)
 	// Explain answers whether a call would be allowed, by which grant, and if not,
@@ -46,6 +54,11 @@ type BrokerClient interface {
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// GetTask returns the caller's own task.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
+	// DelegateTask mints a task and its key for a sub-agent, out of the caller's own.
+	// The child's grants lie within the parent's, its life ends no later, what it uses
+	// counts against every task above it, and it ends when one of them does. It works
+	// for the same user, and only under a SPIFFE ID that the parent's delegates name.
+	DelegateTask(ctx context.Context, in *DelegateTaskRequest, opts ...grpc.CallOption) (*DelegateTaskResponse, error)
 }
 
 type brokerClient struct {
@@ -85,6 +98,25 @@ func (c *brokerClient) InvokeStream(ctx context.Context, in *InvokeStreamRequest
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Broker_InvokeStreamClient = grpc.ServerStreamingClient[InvokeStreamResponse]
 
+func (c *brokerClient) Relay(ctx context.Context, in *RelayRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RelayResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Broker_ServiceDesc.Streams[1], Broker_Relay_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RelayRequest, RelayResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Broker_RelayClient = grpc.ServerStreamingClient[RelayResponse]
+
 func (c *brokerClient) ListTools(ctx context.Context, in *ListToolsRequest, opts ...grpc.CallOption) (*ListToolsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListToolsResponse)
@@ -115,6 +147,16 @@ func (c *brokerClient) GetTask(ctx context.Context, in *GetTaskRequest, opts ...
 	return out, nil
 }
 
+func (c *brokerClient) DelegateTask(ctx context.Context, in *DelegateTaskRequest, opts ...grpc.CallOption) (*DelegateTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DelegateTaskResponse)
+	err := c.cc.Invoke(ctx, Broker_DelegateTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BrokerServer is the server API for Broker service.
 // All implementations must embed UnimplementedBrokerServer
 // for forward compatibility.
@@ -128,6 +170,12 @@ type BrokerServer interface {
 	// InvokeStream calls one tool and relays the answer as it arrives: one head,
 	// any number of data events, one end.
 	InvokeStream(*InvokeStreamRequest, grpc.ServerStreamingServer[InvokeStreamResponse]) error
+	// Relay calls one tool by a request in the upstream's own form, and relays the
+	// answer as InvokeStream does. Method and path name the tool; path, query and
+	// body hold its arguments, which are judged and sent like those of
+	// InvokeStream. Over REST: `/c/CONNECTOR/…`, to which the upstream's own client
+	// or SDK is pointed; it has no other form there.
+	Relay(*RelayRequest, grpc.ServerStreamingServer[RelayResponse]) error
 	// ListTools lists exactly the tools that the task was granted.
 	ListTools(context.Context, *ListToolsRequest) (*ListToolsResponse, error)
 	// Explain answers whether a call would be allowed, by which grant, and if not,
@@ -135,6 +183,11 @@ type BrokerServer interface {
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// GetTask returns the caller's own task.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
+	// DelegateTask mints a task and its key for a sub-agent, out of the caller's own.
+	// The child's grants lie within the parent's, its life ends no later, what it uses
+	// counts against every task above it, and it ends when one of them does. It works
+	// for the same user, and only under a SPIFFE ID that the parent's delegates name.
+	DelegateTask(context.Context, *DelegateTaskRequest) (*DelegateTaskResponse, error)
 	mustEmbedUnimplementedBrokerServer()
 }
 
@@ -151,6 +204,9 @@ func (UnimplementedBrokerServer) Invoke(context.Context, *InvokeRequest) (*Invok
 func (UnimplementedBrokerServer) InvokeStream(*InvokeStreamRequest, grpc.ServerStreamingServer[InvokeStreamResponse]) error {
 	return status.Error(codes.Unimplemented, "method InvokeStream not implemented")
 }
+func (UnimplementedBrokerServer) Relay(*RelayRequest, grpc.ServerStreamingServer[RelayResponse]) error {
+	return status.Error(codes.Unimplemented, "method Relay not implemented")
+}
 func (UnimplementedBrokerServer) ListTools(context.Context, *ListToolsRequest) (*ListToolsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTools not implemented")
 }
@@ -159,6 +215,9 @@ func (UnimplementedBrokerServer) Explain(context.Context, *ExplainRequest) (*Exp
 }
 func (UnimplementedBrokerServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
+}
+func (UnimplementedBrokerServer) DelegateTask(context.Context, *DelegateTaskRequest) (*DelegateTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DelegateTask not implemented")
 }
 func (UnimplementedBrokerServer) mustEmbedUnimplementedBrokerServer() {}
 func (UnimplementedBrokerServer) testEmbeddedByValue()                {}
@@ -209,6 +268,17 @@ func _Broker_InvokeStream_Handler(srv interface{}, stream grpc.ServerStream) err
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Broker_InvokeStreamServer = grpc.ServerStreamingServer[InvokeStreamResponse]
+
+func _Broker_Relay_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RelayRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BrokerServer).Relay(m, &grpc.GenericServerStream[RelayRequest, RelayResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Broker_RelayServer = grpc.ServerStreamingServer[RelayResponse]
 
 func _Broker_ListTools_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListToolsRequest)
@@ -264,6 +334,24 @@ func _Broker_GetTask_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Broker_DelegateTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DelegateTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServer).DelegateTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Broker_DelegateTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServer).DelegateTask(ctx, req.(*DelegateTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Broker_ServiceDesc is the grpc.ServiceDesc for Broker service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -287,11 +375,20 @@ var Broker_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetTask",
 			Handler:    _Broker_GetTask_Handler,
 		},
+		{
+			MethodName: "DelegateTask",
+			Handler:    _Broker_DelegateTask_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "InvokeStream",
 			Handler:       _Broker_InvokeStream_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Relay",
+			Handler:       _Broker_Relay_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -24,6 +24,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Kind says what becomes of it.
+type ImportFinding_Kind int32
+
+const (
+	// Never used.
+	ImportFinding_KIND_UNSPECIFIED ImportFinding_Kind = 0
+	// It is not in the manifest.
+	ImportFinding_KIND_NOT_MAPPED ImportFinding_Kind = 1
+	// It is in the manifest, but narrower or looser than in the document.
+	ImportFinding_KIND_CHANGED ImportFinding_Kind = 2
+	// It is a guess, or must be filled in by hand.
+	ImportFinding_KIND_REVIEW ImportFinding_Kind = 3
+)
+
+// Enum value maps for ImportFinding_Kind.
+var (
+	ImportFinding_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_NOT_MAPPED",
+		2: "KIND_CHANGED",
+		3: "KIND_REVIEW",
+	}
+	ImportFinding_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_NOT_MAPPED":  1,
+		"KIND_CHANGED":     2,
+		"KIND_REVIEW":      3,
+	}
+)
+
+func (x ImportFinding_Kind) Enum() *ImportFinding_Kind {
+	p := new(ImportFinding_Kind)
+	*p = x
+	return p
+}
+
+func (x ImportFinding_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportFinding_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_onedoor_v1_connector_proto_enumTypes[0].Descriptor()
+}
+
+func (ImportFinding_Kind) Type() protoreflect.EnumType {
+	return &file_onedoor_v1_connector_proto_enumTypes[0]
+}
+
+func (x ImportFinding_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportFinding_Kind.Descriptor instead.
+func (ImportFinding_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // Connector describes one upstream.
 type Connector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -261,6 +318,247 @@ func (x *ConnectorsApplyResponse) GetChanged() bool {
 	return false
 }
 
+// ConnectorsImportRequest brings an OpenAPI document.
+type ConnectorsImportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which workspace, where the caller's SPIFFE ID belongs to several.
+	Workspace string `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// OpenAPI 3.0 or 3.1, or Swagger 2.0, as JSON or YAML, or that compressed with gzip;
+	// at most 32 MiB unpacked. Nothing that it refers to outside of itself is read.
+	Document []byte `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	// The connector's name in the manifest.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The origin, where the document names none or another one is meant:
+	// https://HOST[:PORT], or with a path that stands before every path of the document.
+	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Only operations that one of these patterns names; all where there are none. A
+	// pattern that begins with "/" is held against the path, "tag:NAME" against the tags,
+	// any other against operationId and tool name; "*" stands for any text.
+	Include []string `protobuf:"bytes,5,rep,name=include,proto3" json:"include,omitempty"`
+	// No operation that one of these patterns names.
+	Exclude       []string `protobuf:"bytes,6,rep,name=exclude,proto3" json:"exclude,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectorsImportRequest) Reset() {
+	*x = ConnectorsImportRequest{}
+	mi := &file_onedoor_v1_connector_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectorsImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectorsImportRequest) ProtoMessage() {}
+
+func (x *ConnectorsImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_connector_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectorsImportRequest.ProtoReflect.Descriptor instead.
+func (*ConnectorsImportRequest) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ConnectorsImportRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *ConnectorsImportRequest) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *ConnectorsImportRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConnectorsImportRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ConnectorsImportRequest) GetInclude() []string {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *ConnectorsImportRequest) GetExclude() []string {
+	if x != nil {
+		return x.Exclude
+	}
+	return nil
+}
+
+// ConnectorsImportResponse holds a manifest that has not been applied.
+type ConnectorsImportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The manifest, YAML text; Apply takes it as it is.
+	Manifest string `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// What was not mapped, what was changed, and what must be reviewed.
+	Findings []*ImportFinding `protobuf:"bytes,2,rep,name=findings,proto3" json:"findings,omitempty"`
+	// How many operations were chosen in the document.
+	Operations int32 `protobuf:"varint,3,opt,name=operations,proto3" json:"operations,omitempty"`
+	// How many of them became tools.
+	Tools         int32 `protobuf:"varint,4,opt,name=tools,proto3" json:"tools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectorsImportResponse) Reset() {
+	*x = ConnectorsImportResponse{}
+	mi := &file_onedoor_v1_connector_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectorsImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectorsImportResponse) ProtoMessage() {}
+
+func (x *ConnectorsImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_connector_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectorsImportResponse.ProtoReflect.Descriptor instead.
+func (*ConnectorsImportResponse) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ConnectorsImportResponse) GetManifest() string {
+	if x != nil {
+		return x.Manifest
+	}
+	return ""
+}
+
+func (x *ConnectorsImportResponse) GetFindings() []*ImportFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *ConnectorsImportResponse) GetOperations() int32 {
+	if x != nil {
+		return x.Operations
+	}
+	return 0
+}
+
+func (x *ConnectorsImportResponse) GetTools() int32 {
+	if x != nil {
+		return x.Tools
+	}
+	return 0
+}
+
+// ImportFinding is one thing that an import could not, or not surely, carry over.
+type ImportFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What becomes of it.
+	Kind ImportFinding_Kind `protobuf:"varint,1,opt,name=kind,proto3,enum=onedoor.v1.ImportFinding_Kind" json:"kind,omitempty"`
+	// Where it stands in the document, a JSON pointer (RFC 6901).
+	Where string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
+	// What it is, for instance "GET /contacts: query parameter filter".
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// Why, and what can be done.
+	Why           string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportFinding) Reset() {
+	*x = ImportFinding{}
+	mi := &file_onedoor_v1_connector_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportFinding) ProtoMessage() {}
+
+func (x *ImportFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_connector_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportFinding.ProtoReflect.Descriptor instead.
+func (*ImportFinding) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ImportFinding) GetKind() ImportFinding_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return ImportFinding_KIND_UNSPECIFIED
+}
+
+func (x *ImportFinding) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *ImportFinding) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ImportFinding) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // ConnectorsGetRequest names a connector.
 type ConnectorsGetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -276,7 +574,7 @@ type ConnectorsGetRequest struct {
 
 func (x *ConnectorsGetRequest) Reset() {
 	*x = ConnectorsGetRequest{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[3]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +586,7 @@ func (x *ConnectorsGetRequest) String() string {
 func (*ConnectorsGetRequest) ProtoMessage() {}
 
 func (x *ConnectorsGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[3]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +599,7 @@ func (x *ConnectorsGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsGetRequest.ProtoReflect.Descriptor instead.
 func (*ConnectorsGetRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{3}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConnectorsGetRequest) GetWorkspace() string {
@@ -338,7 +636,7 @@ type ConnectorsGetResponse struct {
 
 func (x *ConnectorsGetResponse) Reset() {
 	*x = ConnectorsGetResponse{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[4]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +648,7 @@ func (x *ConnectorsGetResponse) String() string {
 func (*ConnectorsGetResponse) ProtoMessage() {}
 
 func (x *ConnectorsGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[4]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +661,7 @@ func (x *ConnectorsGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsGetResponse.ProtoReflect.Descriptor instead.
 func (*ConnectorsGetResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{4}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ConnectorsGetResponse) GetConnector() *Connector {
@@ -391,7 +689,7 @@ type ConnectorsListRequest struct {
 
 func (x *ConnectorsListRequest) Reset() {
 	*x = ConnectorsListRequest{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[5]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +701,7 @@ func (x *ConnectorsListRequest) String() string {
 func (*ConnectorsListRequest) ProtoMessage() {}
 
 func (x *ConnectorsListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[5]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +714,7 @@ func (x *ConnectorsListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsListRequest.ProtoReflect.Descriptor instead.
 func (*ConnectorsListRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{5}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConnectorsListRequest) GetWorkspace() string {
@@ -437,7 +735,7 @@ type ConnectorsListResponse struct {
 
 func (x *ConnectorsListResponse) Reset() {
 	*x = ConnectorsListResponse{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[6]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +747,7 @@ func (x *ConnectorsListResponse) String() string {
 func (*ConnectorsListResponse) ProtoMessage() {}
 
 func (x *ConnectorsListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[6]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +760,7 @@ func (x *ConnectorsListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsListResponse.ProtoReflect.Descriptor instead.
 func (*ConnectorsListResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{6}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectorsListResponse) GetConnectors() []*Connector {
@@ -487,7 +785,7 @@ type ConnectorsDeleteRequest struct {
 
 func (x *ConnectorsDeleteRequest) Reset() {
 	*x = ConnectorsDeleteRequest{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[7]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +797,7 @@ func (x *ConnectorsDeleteRequest) String() string {
 func (*ConnectorsDeleteRequest) ProtoMessage() {}
 
 func (x *ConnectorsDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[7]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +810,7 @@ func (x *ConnectorsDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsDeleteRequest.ProtoReflect.Descriptor instead.
 func (*ConnectorsDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{7}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConnectorsDeleteRequest) GetWorkspace() string {
@@ -545,7 +843,7 @@ type ConnectorsDeleteResponse struct {
 
 func (x *ConnectorsDeleteResponse) Reset() {
 	*x = ConnectorsDeleteResponse{}
-	mi := &file_onedoor_v1_connector_proto_msgTypes[8]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +855,7 @@ func (x *ConnectorsDeleteResponse) String() string {
 func (*ConnectorsDeleteResponse) ProtoMessage() {}
 
 func (x *ConnectorsDeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_connector_proto_msgTypes[8]
+	mi := &file_onedoor_v1_connector_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +868,7 @@ func (x *ConnectorsDeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorsDeleteResponse.ProtoReflect.Descriptor instead.
 func (*ConnectorsDeleteResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{8}
+	return file_onedoor_v1_connector_proto_rawDescGZIP(), []int{11}
 }
 
 var File_onedoor_v1_connector_proto protoreflect.FileDescriptor
@@ -598,7 +896,31 @@ const file_onedoor_v1_connector_proto_rawDesc = "" +
 	"\bmanifest\x18\x02 \x01(\tB\v\xbaH\br\x06\x10\x01(\x80\x80@R\bmanifest\"h\n" +
 	"\x17ConnectorsApplyResponse\x123\n" +
 	"\tconnector\x18\x01 \x01(\v2\x15.onedoor.v1.ConnectorR\tconnector\x12\x18\n" +
-	"\achanged\x18\x02 \x01(\bR\achanged\"\x81\x01\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\x85\x02\n" +
+	"\x17ConnectorsImportRequest\x12%\n" +
+	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12(\n" +
+	"\bdocument\x18\x02 \x01(\fB\f\xbaH\tz\a\x10\x01\x18\x80\xa4\xe8\x03R\bdocument\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x12 \n" +
+	"\x06origin\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06origin\x12+\n" +
+	"\ainclude\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\x80\x02R\ainclude\x12+\n" +
+	"\aexclude\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\x80\x02R\aexclude\"\xa3\x01\n" +
+	"\x18ConnectorsImportResponse\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\tR\bmanifest\x125\n" +
+	"\bfindings\x18\x02 \x03(\v2\x19.onedoor.v1.ImportFindingR\bfindings\x12\x1e\n" +
+	"\n" +
+	"operations\x18\x03 \x01(\x05R\n" +
+	"operations\x12\x14\n" +
+	"\x05tools\x18\x04 \x01(\x05R\x05tools\"\xd5\x01\n" +
+	"\rImportFinding\x122\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1e.onedoor.v1.ImportFinding.KindR\x04kind\x12\x14\n" +
+	"\x05where\x18\x02 \x01(\tR\x05where\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"T\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fKIND_NOT_MAPPED\x10\x01\x12\x10\n" +
+	"\fKIND_CHANGED\x10\x02\x12\x0f\n" +
+	"\vKIND_REVIEW\x10\x03\"\x81\x01\n" +
 	"\x14ConnectorsGetRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x12#\n" +
@@ -616,10 +938,11 @@ const file_onedoor_v1_connector_proto_rawDesc = "" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x12#\n" +
 	"\brevision\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\brevision\"\x1a\n" +
-	"\x18ConnectorsDeleteResponse2\xbf\x03\n" +
+	"\x18ConnectorsDeleteResponse2\xb6\x04\n" +
 	"\n" +
 	"Connectors\x12k\n" +
-	"\x05Apply\x12\".onedoor.v1.ConnectorsApplyRequest\x1a#.onedoor.v1.ConnectorsApplyResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/connectors\x12i\n" +
+	"\x05Apply\x12\".onedoor.v1.ConnectorsApplyRequest\x1a#.onedoor.v1.ConnectorsApplyResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/connectors\x12u\n" +
+	"\x06Import\x12#.onedoor.v1.ConnectorsImportRequest\x1a$.onedoor.v1.ConnectorsImportResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/connectors:import\x12i\n" +
 	"\x03Get\x12 .onedoor.v1.ConnectorsGetRequest\x1a!.onedoor.v1.ConnectorsGetResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/connectors/{name}\x12e\n" +
 	"\x04List\x12!.onedoor.v1.ConnectorsListRequest\x1a\".onedoor.v1.ConnectorsListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/connectors\x12r\n" +
 	"\x06Delete\x12#.onedoor.v1.ConnectorsDeleteRequest\x1a$.onedoor.v1.ConnectorsDeleteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/v1/connectors/{name}B7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
@@ -636,37 +959,46 @@ func file_onedoor_v1_connector_proto_rawDescGZIP() []byte {
 	return file_onedoor_v1_connector_proto_rawDescData
 }
 
-var file_onedoor_v1_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_onedoor_v1_connector_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_onedoor_v1_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_onedoor_v1_connector_proto_goTypes = []any{
-	(*Connector)(nil),                // 0: onedoor.v1.Connector
-	(*ConnectorsApplyRequest)(nil),   // 1: onedoor.v1.ConnectorsApplyRequest
-	(*ConnectorsApplyResponse)(nil),  // 2: onedoor.v1.ConnectorsApplyResponse
-	(*ConnectorsGetRequest)(nil),     // 3: onedoor.v1.ConnectorsGetRequest
-	(*ConnectorsGetResponse)(nil),    // 4: onedoor.v1.ConnectorsGetResponse
-	(*ConnectorsListRequest)(nil),    // 5: onedoor.v1.ConnectorsListRequest
-	(*ConnectorsListResponse)(nil),   // 6: onedoor.v1.ConnectorsListResponse
-	(*ConnectorsDeleteRequest)(nil),  // 7: onedoor.v1.ConnectorsDeleteRequest
-	(*ConnectorsDeleteResponse)(nil), // 8: onedoor.v1.ConnectorsDeleteResponse
-	(*timestamppb.Timestamp)(nil),    // 9: google.protobuf.Timestamp
+	(ImportFinding_Kind)(0),          // 0: onedoor.v1.ImportFinding.Kind
+	(*Connector)(nil),                // 1: onedoor.v1.Connector
+	(*ConnectorsApplyRequest)(nil),   // 2: onedoor.v1.ConnectorsApplyRequest
+	(*ConnectorsApplyResponse)(nil),  // 3: onedoor.v1.ConnectorsApplyResponse
+	(*ConnectorsImportRequest)(nil),  // 4: onedoor.v1.ConnectorsImportRequest
+	(*ConnectorsImportResponse)(nil), // 5: onedoor.v1.ConnectorsImportResponse
+	(*ImportFinding)(nil),            // 6: onedoor.v1.ImportFinding
+	(*ConnectorsGetRequest)(nil),     // 7: onedoor.v1.ConnectorsGetRequest
+	(*ConnectorsGetResponse)(nil),    // 8: onedoor.v1.ConnectorsGetResponse
+	(*ConnectorsListRequest)(nil),    // 9: onedoor.v1.ConnectorsListRequest
+	(*ConnectorsListResponse)(nil),   // 10: onedoor.v1.ConnectorsListResponse
+	(*ConnectorsDeleteRequest)(nil),  // 11: onedoor.v1.ConnectorsDeleteRequest
+	(*ConnectorsDeleteResponse)(nil), // 12: onedoor.v1.ConnectorsDeleteResponse
+	(*timestamppb.Timestamp)(nil),    // 13: google.protobuf.Timestamp
 }
 var file_onedoor_v1_connector_proto_depIdxs = []int32{
-	9, // 0: onedoor.v1.Connector.applied_at:type_name -> google.protobuf.Timestamp
-	0, // 1: onedoor.v1.ConnectorsApplyResponse.connector:type_name -> onedoor.v1.Connector
-	0, // 2: onedoor.v1.ConnectorsGetResponse.connector:type_name -> onedoor.v1.Connector
-	0, // 3: onedoor.v1.ConnectorsListResponse.connectors:type_name -> onedoor.v1.Connector
-	1, // 4: onedoor.v1.Connectors.Apply:input_type -> onedoor.v1.ConnectorsApplyRequest
-	3, // 5: onedoor.v1.Connectors.Get:input_type -> onedoor.v1.ConnectorsGetRequest
-	5, // 6: onedoor.v1.Connectors.List:input_type -> onedoor.v1.ConnectorsListRequest
-	7, // 7: onedoor.v1.Connectors.Delete:input_type -> onedoor.v1.ConnectorsDeleteRequest
-	2, // 8: onedoor.v1.Connectors.Apply:output_type -> onedoor.v1.ConnectorsApplyResponse
-	4, // 9: onedoor.v1.Connectors.Get:output_type -> onedoor.v1.ConnectorsGetResponse
-	6, // 10: onedoor.v1.Connectors.List:output_type -> onedoor.v1.ConnectorsListResponse
-	8, // 11: onedoor.v1.Connectors.Delete:output_type -> onedoor.v1.ConnectorsDeleteResponse
-	8, // [8:12] is the sub-list for method output_type
-	4, // [4:8] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	13, // 0: onedoor.v1.Connector.applied_at:type_name -> google.protobuf.Timestamp
+	1,  // 1: onedoor.v1.ConnectorsApplyResponse.connector:type_name -> onedoor.v1.Connector
+	6,  // 2: onedoor.v1.ConnectorsImportResponse.findings:type_name -> onedoor.v1.ImportFinding
+	0,  // 3: onedoor.v1.ImportFinding.kind:type_name -> onedoor.v1.ImportFinding.Kind
+	1,  // 4: onedoor.v1.ConnectorsGetResponse.connector:type_name -> onedoor.v1.Connector
+	1,  // 5: onedoor.v1.ConnectorsListResponse.connectors:type_name -> onedoor.v1.Connector
+	2,  // 6: onedoor.v1.Connectors.Apply:input_type -> onedoor.v1.ConnectorsApplyRequest
+	4,  // 7: onedoor.v1.Connectors.Import:input_type -> onedoor.v1.ConnectorsImportRequest
+	7,  // 8: onedoor.v1.Connectors.Get:input_type -> onedoor.v1.ConnectorsGetRequest
+	9,  // 9: onedoor.v1.Connectors.List:input_type -> onedoor.v1.ConnectorsListRequest
+	11, // 10: onedoor.v1.Connectors.Delete:input_type -> onedoor.v1.ConnectorsDeleteRequest
+	3,  // 11: onedoor.v1.Connectors.Apply:output_type -> onedoor.v1.ConnectorsApplyResponse
+	5,  // 12: onedoor.v1.Connectors.Import:output_type -> onedoor.v1.ConnectorsImportResponse
+	8,  // 13: onedoor.v1.Connectors.Get:output_type -> onedoor.v1.ConnectorsGetResponse
+	10, // 14: onedoor.v1.Connectors.List:output_type -> onedoor.v1.ConnectorsListResponse
+	12, // 15: onedoor.v1.Connectors.Delete:output_type -> onedoor.v1.ConnectorsDeleteResponse
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_onedoor_v1_connector_proto_init() }
@@ -679,13 +1011,14 @@ func file_onedoor_v1_connector_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onedoor_v1_connector_proto_rawDesc), len(file_onedoor_v1_connector_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      1,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_onedoor_v1_connector_proto_goTypes,
 		DependencyIndexes: file_onedoor_v1_connector_proto_depIdxs,
+		EnumInfos:         file_onedoor_v1_connector_proto_enumTypes,
 		MessageInfos:      file_onedoor_v1_connector_proto_msgTypes,
 	}.Build()
 	File_onedoor_v1_connector_proto = out.File

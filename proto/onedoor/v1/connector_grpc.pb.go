@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Connectors_Apply_FullMethodName  = "/onedoor.v1.Connectors/Apply"
+	Connectors_Import_FullMethodName = "/onedoor.v1.Connectors/Import"
 	Connectors_Get_FullMethodName    = "/onedoor.v1.Connectors/Get"
 	Connectors_List_FullMethodName   = "/onedoor.v1.Connectors/List"
 	Connectors_Delete_FullMethodName = "/onedoor.v1.Connectors/Delete"
@@ -35,6 +36,10 @@ type ConnectorsClient interface {
 	// Apply stores a manifest as a new revision. Applying the same manifest again
 	// changes nothing.
 	Apply(ctx context.Context, in *ConnectorsApplyRequest, opts ...grpc.CallOption) (*ConnectorsApplyResponse, error)
+	// Import turns an OpenAPI document into a manifest and tells what it could not map
+	// and what must be reviewed. It reads nothing but the request and changes nothing:
+	// to take the manifest into use, apply it.
+	Import(ctx context.Context, in *ConnectorsImportRequest, opts ...grpc.CallOption) (*ConnectorsImportResponse, error)
 	// Get returns a connector's manifest.
 	Get(ctx context.Context, in *ConnectorsGetRequest, opts ...grpc.CallOption) (*ConnectorsGetResponse, error)
 	// List returns the connectors of the workspace, by name.
@@ -56,6 +61,16 @@ func (c *connectorsClient) Apply(ctx context.Context, in *ConnectorsApplyRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ConnectorsApplyResponse)
 	err := c.cc.Invoke(ctx, Connectors_Apply_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsClient) Import(ctx context.Context, in *ConnectorsImportRequest, opts ...grpc.CallOption) (*ConnectorsImportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectorsImportResponse)
+	err := c.cc.Invoke(ctx, Connectors_Import_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +117,10 @@ type ConnectorsServer interface {
 	// Apply stores a manifest as a new revision. Applying the same manifest again
 	// changes nothing.
 	Apply(context.Context, *ConnectorsApplyRequest) (*ConnectorsApplyResponse, error)
+	// Import turns an OpenAPI document into a manifest and tells what it could not map
+	// and what must be reviewed. It reads nothing but the request and changes nothing:
+	// to take the manifest into use, apply it.
+	Import(context.Context, *ConnectorsImportRequest) (*ConnectorsImportResponse, error)
 	// Get returns a connector's manifest.
 	Get(context.Context, *ConnectorsGetRequest) (*ConnectorsGetResponse, error)
 	// List returns the connectors of the workspace, by name.
@@ -121,6 +140,9 @@ type UnimplementedConnectorsServer struct{}
 
 func (UnimplementedConnectorsServer) Apply(context.Context, *ConnectorsApplyRequest) (*ConnectorsApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedConnectorsServer) Import(context.Context, *ConnectorsImportRequest) (*ConnectorsImportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Import not implemented")
 }
 func (UnimplementedConnectorsServer) Get(context.Context, *ConnectorsGetRequest) (*ConnectorsGetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
@@ -166,6 +188,24 @@ func _Connectors_Apply_Handler(srv interface{}, ctx context.Context, dec func(in
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ConnectorsServer).Apply(ctx, req.(*ConnectorsApplyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Connectors_Import_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConnectorsImportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServer).Import(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Connectors_Import_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServer).Import(ctx, req.(*ConnectorsImportRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -234,6 +274,10 @@ var Connectors_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Apply",
 			Handler:    _Connectors_Apply_Handler,
+		},
+		{
+			MethodName: "Import",
+			Handler:    _Connectors_Import_Handler,
 		},
 		{
 			MethodName: "Get",

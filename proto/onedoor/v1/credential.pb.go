@@ -24,6 +24,66 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CredentialState says whether a credential can be used, as far as is known without
+// opening it.
+type CredentialState int32
+
+const (
+	// Not said.
+	CredentialState_CREDENTIAL_STATE_UNSPECIFIED CredentialState = 0
+	// It is there, it fits the manifest, and it was not found dead.
+	CredentialState_CREDENTIAL_STATE_CONNECTED CredentialState = 1
+	// It was found dead: connect it again, or put another.
+	CredentialState_CREDENTIAL_STATE_NEEDS_RECONNECT CredentialState = 2
+	// The connector's current revision has another origin or attachment than it was put
+	// for, or was withdrawn: tasks on that revision are refused with CREDENTIAL_MISSING
+	// until it is put again. Tasks on an older one may still use it.
+	CredentialState_CREDENTIAL_STATE_OUTDATED CredentialState = 3
+)
+
+// Enum value maps for CredentialState.
+var (
+	CredentialState_name = map[int32]string{
+		0: "CREDENTIAL_STATE_UNSPECIFIED",
+		1: "CREDENTIAL_STATE_CONNECTED",
+		2: "CREDENTIAL_STATE_NEEDS_RECONNECT",
+		3: "CREDENTIAL_STATE_OUTDATED",
+	}
+	CredentialState_value = map[string]int32{
+		"CREDENTIAL_STATE_UNSPECIFIED":     0,
+		"CREDENTIAL_STATE_CONNECTED":       1,
+		"CREDENTIAL_STATE_NEEDS_RECONNECT": 2,
+		"CREDENTIAL_STATE_OUTDATED":        3,
+	}
+)
+
+func (x CredentialState) Enum() *CredentialState {
+	p := new(CredentialState)
+	*p = x
+	return p
+}
+
+func (x CredentialState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CredentialState) Descriptor() protoreflect.EnumDescriptor {
+	return file_onedoor_v1_credential_proto_enumTypes[0].Descriptor()
+}
+
+func (CredentialState) Type() protoreflect.EnumType {
+	return &file_onedoor_v1_credential_proto_enumTypes[0]
+}
+
+func (x CredentialState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CredentialState.Descriptor instead.
+func (CredentialState) EnumDescriptor() ([]byte, []int) {
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{0}
+}
+
 // Credential is an upstream login, without its secret.
 type Credential struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -39,17 +99,22 @@ type Credential struct {
 	UserSubject string `protobuf:"bytes,5,opt,name=user_subject,json=userSubject,proto3" json:"user_subject,omitempty"`
 	// The kind, for instance "bearer".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Counted from 1; each Put makes a new one.
+	// Counted from 1; each Put, each connection and each refresh makes a new one.
 	Version int64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
-	// When this version was put.
+	// When this version was stored.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// The SPIFFE ID of the operator that put it.
+	// The SPIFFE ID of the operator that put it or made the link, or of the broker that
+	// refreshed it.
 	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// The exact origins to which it may be sent.
 	Origins []string `protobuf:"bytes,10,rep,name=origins,proto3" json:"origins,omitempty"`
 	// Who names the owner: an issuer of ID tokens, or "local"; empty for a workspace's
 	// credential.
-	UserIssuer    string `protobuf:"bytes,11,opt,name=user_issuer,json=userIssuer,proto3" json:"user_issuer,omitempty"`
+	UserIssuer string `protobuf:"bytes,11,opt,name=user_issuer,json=userIssuer,proto3" json:"user_issuer,omitempty"`
+	// Whether it can be used. Only a list says whether it is outdated.
+	State CredentialState `protobuf:"varint,12,opt,name=state,proto3,enum=onedoor.v1.CredentialState" json:"state,omitempty"`
+	// Why it cannot, for people.
+	StateReason   string `protobuf:"bytes,13,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -161,12 +226,27 @@ func (x *Credential) GetUserIssuer() string {
 	return ""
 }
 
+func (x *Credential) GetState() CredentialState {
+	if x != nil {
+		return x.State
+	}
+	return CredentialState_CREDENTIAL_STATE_UNSPECIFIED
+}
+
+func (x *Credential) GetStateReason() string {
+	if x != nil {
+		return x.StateReason
+	}
+	return ""
+}
+
 // CredentialsPutRequest brings a secret.
 type CredentialsPutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which workspace, where the caller's SPIFFE ID belongs to several.
 	Workspace string `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
-	// The connector's name.
+	// The connector's name; "proxy/NAME" for what a proxy of the broker's configuration
+	// demands, which is the workspace's.
 	Connector string `protobuf:"bytes,2,opt,name=connector,proto3" json:"connector,omitempty"`
 	// The slot; empty means "main".
 	Slot string `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
@@ -340,6 +420,146 @@ func (x *CredentialsPutResponse) GetCredential() *Credential {
 	return nil
 }
 
+// CredentialsConnectRequest says who is to connect what.
+type CredentialsConnectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which workspace, where the caller's SPIFFE ID belongs to several.
+	Workspace string `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// The connector's name. What its manifest says now is what the user agrees to; where
+	// that changes before they are through, they need another link.
+	Connector string `protobuf:"bytes,2,opt,name=connector,proto3" json:"connector,omitempty"`
+	// The slot, one with oauth and the grant authorization_code; empty means "main".
+	Slot string `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Whose account it will be, by subject as the issuer names them.
+	User string `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	// Who names the user: an issuer of ID tokens that the configuration has for the
+	// workspace; empty means "local", those whom orchestrators assert by name. Outside
+	// development it must be one at which the user can sign in.
+	Issuer        string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CredentialsConnectRequest) Reset() {
+	*x = CredentialsConnectRequest{}
+	mi := &file_onedoor_v1_credential_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CredentialsConnectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CredentialsConnectRequest) ProtoMessage() {}
+
+func (x *CredentialsConnectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_credential_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CredentialsConnectRequest.ProtoReflect.Descriptor instead.
+func (*CredentialsConnectRequest) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CredentialsConnectRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *CredentialsConnectRequest) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *CredentialsConnectRequest) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *CredentialsConnectRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CredentialsConnectRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+// CredentialsConnectResponse brings the link.
+type CredentialsConnectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The link for that user's browser. It works once: hand it to nobody else.
+	Link string `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	// When it stops working.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CredentialsConnectResponse) Reset() {
+	*x = CredentialsConnectResponse{}
+	mi := &file_onedoor_v1_credential_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CredentialsConnectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CredentialsConnectResponse) ProtoMessage() {}
+
+func (x *CredentialsConnectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_credential_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CredentialsConnectResponse.ProtoReflect.Descriptor instead.
+func (*CredentialsConnectResponse) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CredentialsConnectResponse) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *CredentialsConnectResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // CredentialsListRequest narrows the list.
 type CredentialsListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -353,7 +573,7 @@ type CredentialsListRequest struct {
 
 func (x *CredentialsListRequest) Reset() {
 	*x = CredentialsListRequest{}
-	mi := &file_onedoor_v1_credential_proto_msgTypes[3]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +585,7 @@ func (x *CredentialsListRequest) String() string {
 func (*CredentialsListRequest) ProtoMessage() {}
 
 func (x *CredentialsListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_credential_proto_msgTypes[3]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +598,7 @@ func (x *CredentialsListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialsListRequest.ProtoReflect.Descriptor instead.
 func (*CredentialsListRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{3}
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CredentialsListRequest) GetWorkspace() string {
@@ -406,7 +626,7 @@ type CredentialsListResponse struct {
 
 func (x *CredentialsListResponse) Reset() {
 	*x = CredentialsListResponse{}
-	mi := &file_onedoor_v1_credential_proto_msgTypes[4]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +638,7 @@ func (x *CredentialsListResponse) String() string {
 func (*CredentialsListResponse) ProtoMessage() {}
 
 func (x *CredentialsListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_credential_proto_msgTypes[4]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +651,7 @@ func (x *CredentialsListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialsListResponse.ProtoReflect.Descriptor instead.
 func (*CredentialsListResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{4}
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CredentialsListResponse) GetCredentials() []*Credential {
@@ -454,7 +674,7 @@ type CredentialsDeleteRequest struct {
 
 func (x *CredentialsDeleteRequest) Reset() {
 	*x = CredentialsDeleteRequest{}
-	mi := &file_onedoor_v1_credential_proto_msgTypes[5]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +686,7 @@ func (x *CredentialsDeleteRequest) String() string {
 func (*CredentialsDeleteRequest) ProtoMessage() {}
 
 func (x *CredentialsDeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_credential_proto_msgTypes[5]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +699,7 @@ func (x *CredentialsDeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialsDeleteRequest.ProtoReflect.Descriptor instead.
 func (*CredentialsDeleteRequest) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{5}
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CredentialsDeleteRequest) GetWorkspace() string {
@@ -505,7 +725,7 @@ type CredentialsDeleteResponse struct {
 
 func (x *CredentialsDeleteResponse) Reset() {
 	*x = CredentialsDeleteResponse{}
-	mi := &file_onedoor_v1_credential_proto_msgTypes[6]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +737,7 @@ func (x *CredentialsDeleteResponse) String() string {
 func (*CredentialsDeleteResponse) ProtoMessage() {}
 
 func (x *CredentialsDeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_onedoor_v1_credential_proto_msgTypes[6]
+	mi := &file_onedoor_v1_credential_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +750,7 @@ func (x *CredentialsDeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialsDeleteResponse.ProtoReflect.Descriptor instead.
 func (*CredentialsDeleteResponse) Descriptor() ([]byte, []int) {
-	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{6}
+	return file_onedoor_v1_credential_proto_rawDescGZIP(), []int{8}
 }
 
 var File_onedoor_v1_credential_proto protoreflect.FileDescriptor
@@ -538,7 +758,7 @@ var File_onedoor_v1_credential_proto protoreflect.FileDescriptor
 const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\n" +
 	"\x1bonedoor/v1/credential.proto\x12\n" +
-	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x02\n" +
+	"onedoor.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x03\n" +
 	"\n" +
 	"Credential\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
@@ -555,7 +775,9 @@ const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\aorigins\x18\n" +
 	" \x03(\tR\aorigins\x12\x1f\n" +
 	"\vuser_issuer\x18\v \x01(\tR\n" +
-	"userIssuer\"\xb4\x02\n" +
+	"userIssuer\x121\n" +
+	"\x05state\x18\f \x01(\x0e2\x1b.onedoor.v1.CredentialStateR\x05state\x12!\n" +
+	"\fstate_reason\x18\r \x01(\tR\vstateReason\"\xb4\x02\n" +
 	"\x15CredentialsPutRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12'\n" +
 	"\tconnector\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tconnector\x12\x1b\n" +
@@ -569,7 +791,18 @@ const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\x16CredentialsPutResponse\x126\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x16.onedoor.v1.CredentialR\n" +
-	"credential\"f\n" +
+	"credential\"\xca\x01\n" +
+	"\x19CredentialsConnectRequest\x12%\n" +
+	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12'\n" +
+	"\tconnector\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tconnector\x12\x1b\n" +
+	"\x04slot\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04slot\x12\x1e\n" +
+	"\x04user\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x02R\x04user\x12 \n" +
+	"\x06issuer\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06issuer\"p\n" +
+	"\x1aCredentialsConnectResponse\x12\x17\n" +
+	"\x04link\x18\x01 \x01(\tB\x03\x80\x01\x01R\x04link\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"f\n" +
 	"\x16CredentialsListRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12%\n" +
 	"\tconnector\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tconnector\"S\n" +
@@ -578,10 +811,16 @@ const file_onedoor_v1_credential_proto_rawDesc = "" +
 	"\x18CredentialsDeleteRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12-\n" +
 	"\rcredential_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\fcredentialId\"\x1b\n" +
-	"\x19CredentialsDeleteResponse2\xe1\x02\n" +
+	"\x19CredentialsDeleteResponse*\x98\x01\n" +
+	"\x0fCredentialState\x12 \n" +
+	"\x1cCREDENTIAL_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aCREDENTIAL_STATE_CONNECTED\x10\x01\x12$\n" +
+	" CREDENTIAL_STATE_NEEDS_RECONNECT\x10\x02\x12\x1d\n" +
+	"\x19CREDENTIAL_STATE_OUTDATED\x10\x032\xdf\x03\n" +
 	"\vCredentials\x12h\n" +
 	"\x03Put\x12!.onedoor.v1.CredentialsPutRequest\x1a\".onedoor.v1.CredentialsPutResponse\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/credentials\x12h\n" +
-	"\x04List\x12\".onedoor.v1.CredentialsListRequest\x1a#.onedoor.v1.CredentialsListResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/credentials\x12~\n" +
+	"\x04List\x12\".onedoor.v1.CredentialsListRequest\x1a#.onedoor.v1.CredentialsListResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/credentials\x12|\n" +
+	"\aConnect\x12%.onedoor.v1.CredentialsConnectRequest\x1a&.onedoor.v1.CredentialsConnectResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/credentials:connect\x12~\n" +
 	"\x06Delete\x12$.onedoor.v1.CredentialsDeleteRequest\x1a%.onedoor.v1.CredentialsDeleteResponse\"'\x82\xd3\xe4\x93\x02!*\x1f/v1/credentials/{credential_id}B7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
 
 var (
@@ -596,32 +835,40 @@ func file_onedoor_v1_credential_proto_rawDescGZIP() []byte {
 	return file_onedoor_v1_credential_proto_rawDescData
 }
 
-var file_onedoor_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_onedoor_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_onedoor_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_onedoor_v1_credential_proto_goTypes = []any{
-	(*Credential)(nil),                // 0: onedoor.v1.Credential
-	(*CredentialsPutRequest)(nil),     // 1: onedoor.v1.CredentialsPutRequest
-	(*CredentialsPutResponse)(nil),    // 2: onedoor.v1.CredentialsPutResponse
-	(*CredentialsListRequest)(nil),    // 3: onedoor.v1.CredentialsListRequest
-	(*CredentialsListResponse)(nil),   // 4: onedoor.v1.CredentialsListResponse
-	(*CredentialsDeleteRequest)(nil),  // 5: onedoor.v1.CredentialsDeleteRequest
-	(*CredentialsDeleteResponse)(nil), // 6: onedoor.v1.CredentialsDeleteResponse
-	(*timestamppb.Timestamp)(nil),     // 7: google.protobuf.Timestamp
+	(CredentialState)(0),               // 0: onedoor.v1.CredentialState
+	(*Credential)(nil),                 // 1: onedoor.v1.Credential
+	(*CredentialsPutRequest)(nil),      // 2: onedoor.v1.CredentialsPutRequest
+	(*CredentialsPutResponse)(nil),     // 3: onedoor.v1.CredentialsPutResponse
+	(*CredentialsConnectRequest)(nil),  // 4: onedoor.v1.CredentialsConnectRequest
+	(*CredentialsConnectResponse)(nil), // 5: onedoor.v1.CredentialsConnectResponse
+	(*CredentialsListRequest)(nil),     // 6: onedoor.v1.CredentialsListRequest
+	(*CredentialsListResponse)(nil),    // 7: onedoor.v1.CredentialsListResponse
+	(*CredentialsDeleteRequest)(nil),   // 8: onedoor.v1.CredentialsDeleteRequest
+	(*CredentialsDeleteResponse)(nil),  // 9: onedoor.v1.CredentialsDeleteResponse
+	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
 }
 var file_onedoor_v1_credential_proto_depIdxs = []int32{
-	7, // 0: onedoor.v1.Credential.created_at:type_name -> google.protobuf.Timestamp
-	0, // 1: onedoor.v1.CredentialsPutResponse.credential:type_name -> onedoor.v1.Credential
-	0, // 2: onedoor.v1.CredentialsListResponse.credentials:type_name -> onedoor.v1.Credential
-	1, // 3: onedoor.v1.Credentials.Put:input_type -> onedoor.v1.CredentialsPutRequest
-	3, // 4: onedoor.v1.Credentials.List:input_type -> onedoor.v1.CredentialsListRequest
-	5, // 5: onedoor.v1.Credentials.Delete:input_type -> onedoor.v1.CredentialsDeleteRequest
-	2, // 6: onedoor.v1.Credentials.Put:output_type -> onedoor.v1.CredentialsPutResponse
-	4, // 7: onedoor.v1.Credentials.List:output_type -> onedoor.v1.CredentialsListResponse
-	6, // 8: onedoor.v1.Credentials.Delete:output_type -> onedoor.v1.CredentialsDeleteResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	10, // 0: onedoor.v1.Credential.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 1: onedoor.v1.Credential.state:type_name -> onedoor.v1.CredentialState
+	1,  // 2: onedoor.v1.CredentialsPutResponse.credential:type_name -> onedoor.v1.Credential
+	10, // 3: onedoor.v1.CredentialsConnectResponse.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 4: onedoor.v1.CredentialsListResponse.credentials:type_name -> onedoor.v1.Credential
+	2,  // 5: onedoor.v1.Credentials.Put:input_type -> onedoor.v1.CredentialsPutRequest
+	6,  // 6: onedoor.v1.Credentials.List:input_type -> onedoor.v1.CredentialsListRequest
+	4,  // 7: onedoor.v1.Credentials.Connect:input_type -> onedoor.v1.CredentialsConnectRequest
+	8,  // 8: onedoor.v1.Credentials.Delete:input_type -> onedoor.v1.CredentialsDeleteRequest
+	3,  // 9: onedoor.v1.Credentials.Put:output_type -> onedoor.v1.CredentialsPutResponse
+	7,  // 10: onedoor.v1.Credentials.List:output_type -> onedoor.v1.CredentialsListResponse
+	5,  // 11: onedoor.v1.Credentials.Connect:output_type -> onedoor.v1.CredentialsConnectResponse
+	9,  // 12: onedoor.v1.Credentials.Delete:output_type -> onedoor.v1.CredentialsDeleteResponse
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_onedoor_v1_credential_proto_init() }
@@ -638,13 +885,14 @@ func file_onedoor_v1_credential_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onedoor_v1_credential_proto_rawDesc), len(file_onedoor_v1_credential_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_onedoor_v1_credential_proto_goTypes,
 		DependencyIndexes: file_onedoor_v1_credential_proto_depIdxs,
+		EnumInfos:         file_onedoor_v1_credential_proto_enumTypes,
 		MessageInfos:      file_onedoor_v1_credential_proto_msgTypes,
 	}.Build()
 	File_onedoor_v1_credential_proto = out.File

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Credentials_Put_FullMethodName    = "/onedoor.v1.Credentials/Put"
-	Credentials_List_FullMethodName   = "/onedoor.v1.Credentials/List"
-	Credentials_Delete_FullMethodName = "/onedoor.v1.Credentials/Delete"
+	Credentials_Put_FullMethodName     = "/onedoor.v1.Credentials/Put"
+	Credentials_List_FullMethodName    = "/onedoor.v1.Credentials/List"
+	Credentials_Connect_FullMethodName = "/onedoor.v1.Credentials/Connect"
+	Credentials_Delete_FullMethodName  = "/onedoor.v1.Credentials/Delete"
 )
 
 // CredentialsClient is the client API for Credentials service.
@@ -36,6 +37,9 @@ type CredentialsClient interface {
 	Put(ctx context.Context, in *CredentialsPutRequest, opts ...grpc.CallOption) (*CredentialsPutResponse, error)
 	// List says which credentials there are, without their secrets.
 	List(ctx context.Context, in *CredentialsListRequest, opts ...grpc.CallOption) (*CredentialsListResponse, error)
+	// Connect makes a link by which a user connects their own account in a browser, once.
+	// What comes of it replaces the credential that stood there, a dead one too.
+	Connect(ctx context.Context, in *CredentialsConnectRequest, opts ...grpc.CallOption) (*CredentialsConnectResponse, error)
 	// Delete removes a credential and its sealed secret.
 	Delete(ctx context.Context, in *CredentialsDeleteRequest, opts ...grpc.CallOption) (*CredentialsDeleteResponse, error)
 }
@@ -68,6 +72,16 @@ func (c *credentialsClient) List(ctx context.Context, in *CredentialsListRequest
 	return out, nil
 }
 
+func (c *credentialsClient) Connect(ctx context.Context, in *CredentialsConnectRequest, opts ...grpc.CallOption) (*CredentialsConnectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CredentialsConnectResponse)
+	err := c.cc.Invoke(ctx, Credentials_Connect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *credentialsClient) Delete(ctx context.Context, in *CredentialsDeleteRequest, opts ...grpc.CallOption) (*CredentialsDeleteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CredentialsDeleteResponse)
@@ -90,6 +104,9 @@ type CredentialsServer interface {
 	Put(context.Context, *CredentialsPutRequest) (*CredentialsPutResponse, error)
 	// List says which credentials there are, without their secrets.
 	List(context.Context, *CredentialsListRequest) (*CredentialsListResponse, error)
+	// Connect makes a link by which a user connects their own account in a browser, once.
+	// What comes of it replaces the credential that stood there, a dead one too.
+	Connect(context.Context, *CredentialsConnectRequest) (*CredentialsConnectResponse, error)
 	// Delete removes a credential and its sealed secret.
 	Delete(context.Context, *CredentialsDeleteRequest) (*CredentialsDeleteResponse, error)
 	mustEmbedUnimplementedCredentialsServer()
@@ -107,6 +124,9 @@ func (UnimplementedCredentialsServer) Put(context.Context, *CredentialsPutReques
 }
 func (UnimplementedCredentialsServer) List(context.Context, *CredentialsListRequest) (*CredentialsListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedCredentialsServer) Connect(context.Context, *CredentialsConnectRequest) (*CredentialsConnectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Connect not implemented")
 }
 func (UnimplementedCredentialsServer) Delete(context.Context, *CredentialsDeleteRequest) (*CredentialsDeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
@@ -168,6 +188,24 @@ func _Credentials_List_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Credentials_Connect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CredentialsConnectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialsServer).Connect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Credentials_Connect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialsServer).Connect(ctx, req.(*CredentialsConnectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Credentials_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CredentialsDeleteRequest)
 	if err := dec(in); err != nil {
@@ -200,6 +238,10 @@ var Credentials_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _Credentials_List_Handler,
+		},
+		{
+			MethodName: "Connect",
+			Handler:    _Credentials_Connect_Handler,
 		},
 		{
 			MethodName: "Delete",

@@ -79,6 +79,9 @@ const (
 	Reason_REASON_RATE_LIMITED Reason = 40
 	// The answer was larger than the tool allows. The call happened. OutOfRange.
 	Reason_REASON_RESPONSE_TOO_LARGE Reason = 41
+	// The broker held as many bytes as it may, so the answer was given up. The call happened.
+	// ResourceExhausted.
+	Reason_REASON_ANSWER_DROPPED Reason = 42
 	// The upstream did not answer in time, and repeating the call is safe. DeadlineExceeded.
 	Reason_REASON_UPSTREAM_TIMEOUT Reason = 50
 	// The upstream could not be reached: nothing was sent. Unavailable.
@@ -124,6 +127,7 @@ var (
 		34: "REASON_CONFLICT",
 		40: "REASON_RATE_LIMITED",
 		41: "REASON_RESPONSE_TOO_LARGE",
+		42: "REASON_ANSWER_DROPPED",
 		50: "REASON_UPSTREAM_TIMEOUT",
 		51: "REASON_UPSTREAM_UNAVAILABLE",
 		52: "REASON_STORE_UNAVAILABLE",
@@ -159,6 +163,7 @@ var (
 		"REASON_CONFLICT":                   34,
 		"REASON_RATE_LIMITED":               40,
 		"REASON_RESPONSE_TOO_LARGE":         41,
+		"REASON_ANSWER_DROPPED":             42,
 		"REASON_UPSTREAM_TIMEOUT":           50,
 		"REASON_UPSTREAM_UNAVAILABLE":       51,
 		"REASON_STORE_UNAVAILABLE":          52,
@@ -201,7 +206,7 @@ var File_onedoor_v1_reason_proto protoreflect.FileDescriptor
 const file_onedoor_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x17onedoor/v1/reason.proto\x12\n" +
-	"onedoor.v1*\xa8\a\n" +
+	"onedoor.v1*\xc3\a\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REASON_SVID_MISSING\x10\x01\x12\x17\n" +
@@ -229,7 +234,8 @@ const file_onedoor_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_LIMIT_REACHED\x10!\x12\x13\n" +
 	"\x0fREASON_CONFLICT\x10\"\x12\x17\n" +
 	"\x13REASON_RATE_LIMITED\x10(\x12\x1d\n" +
-	"\x19REASON_RESPONSE_TOO_LARGE\x10)\x12\x1b\n" +
+	"\x19REASON_RESPONSE_TOO_LARGE\x10)\x12\x19\n" +
+	"\x15REASON_ANSWER_DROPPED\x10*\x12\x1b\n" +
 	"\x17REASON_UPSTREAM_TIMEOUT\x102\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNAVAILABLE\x103\x12\x1c\n" +
 	"\x18REASON_STORE_UNAVAILABLE\x104\x12\x1c\n" +

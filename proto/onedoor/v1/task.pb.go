@@ -370,7 +370,7 @@ type Task struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it ended; unset while live.
 	EndedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	// The SPIFFE ID of the orchestrator that minted it.
+	// The SPIFFE ID of the orchestrator that minted it, or the root of its tree.
 	CreatedBy string `protobuf:"bytes,13,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// The key's id, for the audit trail; not the key.
 	KeyId string `protobuf:"bytes,14,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -379,7 +379,9 @@ type Task struct {
 	// The first task of the tree; its own id for a root.
 	RootId string `protobuf:"bytes,16,opt,name=root_id,json=rootId,proto3" json:"root_id,omitempty"`
 	// SPIFFE IDs, or prefixes ending in "/", to which it may delegate; empty: none.
-	Delegates     []string `protobuf:"bytes,17,rep,name=delegates,proto3" json:"delegates,omitempty"`
+	Delegates []string `protobuf:"bytes,17,rep,name=delegates,proto3" json:"delegates,omitempty"`
+	// How far it is below its root; 0 for a root.
+	Depth         int32 `protobuf:"varint,18,opt,name=depth,proto3" json:"depth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,6 +533,13 @@ func (x *Task) GetDelegates() []string {
 		return x.Delegates
 	}
 	return nil
+}
+
+func (x *Task) GetDepth() int32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
 }
 
 // TasksCreateRequest asks for a task.
@@ -847,7 +856,9 @@ type TasksListRequest struct {
 	// At most so many; 0 means 50, the most is 500.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the previous answer.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only the tasks of the tree with this root.
+	RootId        string `protobuf:"bytes,5,opt,name=root_id,json=rootId,proto3" json:"root_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -906,6 +917,13 @@ func (x *TasksListRequest) GetPageSize() int32 {
 func (x *TasksListRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *TasksListRequest) GetRootId() string {
+	if x != nil {
+		return x.RootId
 	}
 	return ""
 }
@@ -1087,7 +1105,7 @@ const file_onedoor_v1_task_proto_rawDesc = "" +
 	"\tresources\x18\x06 \x03(\tR\tresources\x12*\n" +
 	"\x06limits\x18\a \x01(\v2\x12.onedoor.v1.LimitsR\x06limits\x129\n" +
 	"\n" +
-	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xd0\x04\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe6\x04\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tworkspace\x18\x02 \x01(\tR\tworkspace\x12\x14\n" +
@@ -1110,7 +1128,8 @@ const file_onedoor_v1_task_proto_rawDesc = "" +
 	"\x06key_id\x18\x0e \x01(\tR\x05keyId\x12\x1b\n" +
 	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x17\n" +
 	"\aroot_id\x18\x10 \x01(\tR\x06rootId\x12\x1c\n" +
-	"\tdelegates\x18\x11 \x03(\tR\tdelegates\"\x8c\x03\n" +
+	"\tdelegates\x18\x11 \x03(\tR\tdelegates\x12\x14\n" +
+	"\x05depth\x18\x12 \x01(\x05R\x05depth\"\x8c\x03\n" +
 	"\x12TasksCreateRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12 \n" +
 	"\x05agent\x18\x02 \x01(\tB\n" +
@@ -1135,7 +1154,7 @@ const file_onedoor_v1_task_proto_rawDesc = "" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12!\n" +
 	"\atask_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"8\n" +
 	"\x10TasksGetResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.onedoor.v1.TaskR\x04task\"\xac\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.onedoor.v1.TaskR\x04task\"\xd2\x01\n" +
 	"\x10TasksListRequest\x12%\n" +
 	"\tworkspace\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\tworkspace\x12\x1f\n" +
 	"\vactive_only\x18\x02 \x01(\bR\n" +
@@ -1143,7 +1162,8 @@ const file_onedoor_v1_task_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"c\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\x12$\n" +
+	"\aroot_id\x18\x05 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x06rootId\"c\n" +
 	"\x11TasksListResponse\x12&\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x10.onedoor.v1.TaskR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n" +

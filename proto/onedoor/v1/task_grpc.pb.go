@@ -35,9 +35,11 @@ type TasksClient interface {
 	Create(ctx context.Context, in *TasksCreateRequest, opts ...grpc.CallOption) (*TasksCreateResponse, error)
 	// Get returns one task.
 	Get(ctx context.Context, in *TasksGetRequest, opts ...grpc.CallOption) (*TasksGetResponse, error)
-	// List returns tasks, newest first. An orchestrator sees those that it minted.
+	// List returns tasks, newest first. An orchestrator sees those that it minted, and what
+	// they delegated to.
 	List(ctx context.Context, in *TasksListRequest, opts ...grpc.CallOption) (*TasksListResponse, error)
-	// Revoke ends a task now: here at once, at every other broker within a second.
+	// Revoke ends a task and all below it now: here at once, at every other broker within
+	// a second.
 	// Revoking a task that has already ended changes nothing.
 	Revoke(ctx context.Context, in *TasksRevokeRequest, opts ...grpc.CallOption) (*TasksRevokeResponse, error)
 }
@@ -100,9 +102,11 @@ type TasksServer interface {
 	Create(context.Context, *TasksCreateRequest) (*TasksCreateResponse, error)
 	// Get returns one task.
 	Get(context.Context, *TasksGetRequest) (*TasksGetResponse, error)
-	// List returns tasks, newest first. An orchestrator sees those that it minted.
+	// List returns tasks, newest first. An orchestrator sees those that it minted, and what
+	// they delegated to.
 	List(context.Context, *TasksListRequest) (*TasksListResponse, error)
-	// Revoke ends a task now: here at once, at every other broker within a second.
+	// Revoke ends a task and all below it now: here at once, at every other broker within
+	// a second.
 	// Revoking a task that has already ended changes nothing.
 	Revoke(context.Context, *TasksRevokeRequest) (*TasksRevokeResponse, error)
 	mustEmbedUnimplementedTasksServer()

@@ -23,7 +23,7 @@ type commands struct {
 		Dir    string `required:"" placeholder:"DIR" help:"Folder for everything that it makes; a second start goes on with it."`
 		GRPC   string `name:"grpc-address" placeholder:"HOST:PORT" help:"Where to serve gRPC; default: a free loopback port, kept over starts."`
 		REST   string `name:"rest-address" placeholder:"HOST:PORT" help:"Where to serve REST over mutual TLS."`
-		Public string `name:"public-address" placeholder:"HOST:PORT" help:"Where to serve health and the API description."`
+		Public string `name:"public-address" placeholder:"HOST:PORT" help:"Where to serve health, the API description, and the pages by which users connect accounts."`
 		Ops    string `name:"ops-address" placeholder:"HOST:PORT" help:"Where to serve metrics and pprof; loopback only."`
 	} `cmd:"" help:"Run a development broker with everything in one folder: SQLite, a SPIFFE authority, demo upstreams."`
 	Migrate struct {

@@ -70,7 +70,7 @@ func conform(t *testing.T, url func(testing.TB) string) {
 		s := migrated(t, url(t))
 		note(s.Version())
 		return storetest.Backend{
-			Tasks: s.Tasks(), Connectors: s.Connectors(), Credentials: s.Credentials(), Keys: s.Keys(),
+			Tasks: s.Tasks(), Connectors: s.Connectors(), Credentials: s.Credentials(), Connects: s.Connects(), Keys: s.Keys(),
 			Audit: s.Audit(), Brokers: s.Brokers(), Feed: s.Feed(),
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/store"
 )
@@ -15,12 +16,13 @@ type Credentials struct{ db *db }
 
 const credentialColumns = `
     c.workspace_id, c.id, c.connector, c.slot, c.user_id, COALESCE(u.issuer, ''), COALESCE(u.subject, ''), c.kind, c.version, c.destination,
-    c.origins, c.created_us, c.created_by`
+    c.origins, c.created_us, c.created_by, COALESCE(f.dead_version, 0), COALESCE(f.reason, ''), COALESCE(f.retry_us, 0)`
 
 const sealedColumns = `, c.kek_id, c.wrapped_dek, c.ciphertext`
 
 const credentialJoin = `
 FROM credentials c LEFT JOIN users u ON u.workspace_id = c.workspace_id AND u.id = c.user_id
+LEFT JOIN credential_refreshes f ON f.workspace_id = c.workspace_id AND f.credential_id = c.id
 `
 
 const activeCredential = `SELECT ` + credentialColumns + sealedColumns + credentialJoin +
@@ -59,31 +61,55 @@ func (c Credentials) Active(ctx context.Context, workspace, conn, slot, userID s
 // gone with that. store.ErrConflict where it does not continue what stands there.
 func (c Credentials) Put(ctx context.Context, r credential.Record) error {
 	const what = "put a credential"
-	if len(r.Sealed.WrappedDEK) == 0 || len(r.Sealed.Ciphertext) == 0 {
-		return errors.New(what + ": it is not sealed")
-	}
-	origins, err := list(r.Origins)
+	args, err := credentialArgs(what, r)
 	if err != nil {
-		return fmt.Errorf("%s: origins: %w", what, err)
-	}
-	args := []any{
-		r.Workspace, r.ID, r.Connector, r.Slot, r.UserID, r.Kind, r.Version, r.Destination, origins,
-		r.Sealed.KEKID, r.Sealed.WrappedDEK, r.Sealed.Ciphertext, micros(r.CreatedAt), r.CreatedBy,
-	}
-	query := replaceCredential
-	if r.Version == 1 {
-		query = insertCredential
+		return err
 	}
 	return c.db.transact(ctx, what, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, what, query, args...)
-		if err != nil {
-			return err
+		if r.Kind == connector.TokenEndpoint {
+			if _, err := t.exec(ctx, what, resetRefreshesOf, r.Workspace, r.Connector); err != nil {
+				return err
+			}
 		}
-		if n == 0 {
-			return t.fail(conflict(what, "it does not continue the version that stands there"))
+		if r.Version != 1 {
+			if _, err := t.exec(ctx, what, resetRefresh, r.Workspace, r.ID); err != nil {
+				return err
+			}
+			return replace(ctx, t, what, r, args)
+		}
+		if _, err := t.exec(ctx, what, insertCredential, args...); err != nil {
+			return err
 		}
 		return tell(ctx, t, r.Workspace, store.CredentialChanged, r.ID, r.CreatedAt)
 	})
+}
+
+// replace writes the next version over the one that stands.
+func replace(ctx context.Context, t *tx, what string, r credential.Record, args []any) error {
+	n, err := t.exec(ctx, what, replaceCredential, args...)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return t.fail(conflict(what, "it does not continue the version that stands there"))
+	}
+	return tell(ctx, t, r.Workspace, store.CredentialChanged, r.ID, r.CreatedAt)
+}
+
+// credentialArgs are the columns of a record, as insertCredential and replaceCredential
+// have them.
+func credentialArgs(what string, r credential.Record) ([]any, error) {
+	if len(r.Sealed.WrappedDEK) == 0 || len(r.Sealed.Ciphertext) == 0 {
+		return nil, errors.New(what + ": it is not sealed")
+	}
+	origins, err := list(r.Origins)
+	if err != nil {
+		return nil, fmt.Errorf("%s: origins: %w", what, err)
+	}
+	return []any{
+		r.Workspace, r.ID, r.Connector, r.Slot, r.UserID, r.Kind, r.Version, r.Destination, origins,
+		r.Sealed.KEKID, r.Sealed.WrappedDEK, r.Sealed.Ciphertext, micros(r.CreatedAt), r.CreatedBy,
+	}, nil
 }
 
 // List returns the records without their sealed parts; connector may be empty.
@@ -101,6 +127,9 @@ func (c Credentials) Delete(ctx context.Context, workspace, id string, at time.T
 		}
 		if n == 0 {
 			return t.fail(notFound(what))
+		}
+		if _, err := t.exec(ctx, what, deleteRefresh, workspace, id); err != nil {
+			return err
 		}
 		return tell(ctx, t, workspace, store.CredentialChanged, id, at)
 	})
@@ -140,10 +169,10 @@ func (c Credentials) records(ctx context.Context, what string, sealed bool, quer
 
 func scanCredential(scan scanner, r *credential.Record, sealed bool) (err error) {
 	var origins string
-	var created int64
+	var created, dead, retry int64
 	into := []any{
 		&r.Workspace, &r.ID, &r.Connector, &r.Slot, &r.UserID, &r.UserIssuer, &r.UserSubject, &r.Kind, &r.Version, &r.Destination,
-		&origins, &created, &r.CreatedBy,
+		&origins, &created, &r.CreatedBy, &dead, &r.Reason, &retry,
 	}
 	if sealed {
 		into = append(into, &r.Sealed.KEKID, &r.Sealed.WrappedDEK, &r.Sealed.Ciphertext)
@@ -151,7 +180,10 @@ func scanCredential(scan scanner, r *credential.Record, sealed bool) (err error)
 	if err := scan(into...); err != nil {
 		return err
 	}
-	r.CreatedAt = fromMicros(created)
+	r.CreatedAt, r.RetryAt = fromMicros(created), fromMicros(retry)
+	if r.Dead = dead == r.Version; !r.Dead && r.RetryAt.IsZero() {
+		r.Reason = "" // it is of a version that was replaced
+	}
 	r.Origins, err = fromList(origins)
 	return err
 }

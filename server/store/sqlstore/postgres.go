@@ -22,6 +22,11 @@ func openServer(ctx context.Context, url string, wantCockroach bool, o Options) 
 		// The driver's own words may repeat the URL, and with it the password.
 		return nil, errors.New("store URL: not a valid postgres:// or cockroach:// URL")
 	}
+	if o.Verified {
+		if err := verified(config); err != nil {
+			return nil, err
+		}
+	}
 	// PostgreSQL's own default is weaker; CockroachDB's is this.
 	config.RuntimeParams["default_transaction_isolation"] = "serializable"
 	if config.RuntimeParams["application_name"] == "" {

@@ -8,6 +8,7 @@
 //	user, task, counter    Tasks        authn.Tasks, mint.Store
 //	audit                  Audit        audit.Store
 //	connector, credential  Connectors, Credentials
+//	connect                Connects       connect.Store
 //	key, broker, feed      Keys, Brokers, Feed
 //
 // Every statement is a constant beside its use and runs unchanged on all three; a
@@ -33,6 +34,9 @@ type Options struct {
 	// MaxConns bounds the connections to the database, on SQLite those that read;
 	// 0 means 16.
 	MaxConns int
+	// Verified refuses a URL by which a server elsewhere would be reached without TLS, or
+	// without verifying its certificate.
+	Verified bool
 	// Now is this machine's clock, which SQLite tells the time by; nil means time.Now.
 	Now func() time.Time
 	// Jitter gives numbers in [0, 1) that spread retries; nil means math/rand.
@@ -86,6 +90,9 @@ func (s *Store) Connectors() Connectors { return Connectors{&s.db} }
 
 // Credentials keeps sealed credentials.
 func (s *Store) Credentials() Credentials { return Credentials{&s.db} }
+
+// Connects keeps users on their way to connect an account.
+func (s *Store) Connects() Connects { return Connects{&s.db} }
 
 // Keys keeps wrapped keys.
 func (s *Store) Keys() Keys { return Keys{&s.db} }

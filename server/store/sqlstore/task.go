@@ -26,15 +26,12 @@ const insertGrant = `
 INSERT INTO grants (workspace_id, task_id, id, ordinal, connector, revision, tools, max_severity, resources, limits, expires_us)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-const findParent = `
-SELECT root_id, depth FROM tasks WHERE workspace_id = $1 AND id = $2 AND state = 'ACTIVE' AND expires_us >= $3`
-
-// CreateTask stores task, key, grants and the counters of limited grants.
-// An id or key that exists already, and a parent that is not live or does not fit,
-// are store.ErrConflict.
+// CreateTask stores task, key, grants and the counters of limited grants. A child is
+// held to its parent and its Delegation in the same transaction. An id or key that
+// exists already, and a parent that does not fit, are store.ErrConflict.
 func (s Tasks) CreateTask(ctx context.Context, m mint.Minted) error {
 	return s.db.transact(ctx, "create task", func(ctx context.Context, t *tx) error {
-		if err := checkParent(ctx, t, &m.Task); err != nil {
+		if err := checkTree(ctx, t, &m); err != nil {
 			return err
 		}
 		if err := addTask(ctx, t, &m); err != nil {
@@ -45,33 +42,8 @@ func (s Tasks) CreateTask(ctx context.Context, m mint.Minted) error {
 				return err
 			}
 		}
-		return nil
+		return addDelegation(ctx, t, &m)
 	})
-}
-
-// checkParent reads the parent in the transaction that adds the child: an end of the
-// parent at the same moment either sees the child or keeps it from being born.
-func checkParent(ctx context.Context, t *tx, child *task.Task) error {
-	const what = "create task: check its parent"
-	if child.ParentID == "" {
-		if child.RootID != child.ID || child.Depth != 0 {
-			return t.fail(conflict(what, "a task without a parent must be its own root at depth 0"))
-		}
-		return nil
-	}
-	var root string
-	var depth int
-	n, err := t.query(ctx, what, func(scan scanner) error { return scan(&root, &depth) },
-		findParent, child.Workspace, child.ParentID, micros(child.ExpiresAt))
-	switch {
-	case err != nil:
-		return err
-	case n == 0:
-		return t.fail(conflict(what, "there is no live one that lasts as long"))
-	case root != child.RootID || depth+1 != child.Depth:
-		return t.fail(conflict(what, "root and depth do not follow from it"))
-	}
-	return nil
 }
 
 func addTask(ctx context.Context, t *tx, m *mint.Minted) error {

@@ -19,10 +19,12 @@ import (
 const taskColumns = `
     t.workspace_id, t.id, t.agent, t.user_id, u.issuer, u.subject, t.sandbox, t.state, t.created_us, t.expires_us,
     t.ended_us, t.created_by, t.key_id, t.parent_id, t.root_id, t.depth, t.delegates, t.approved_by, t.approved_digest,
+    COALESCE(d.above, ''),
     g.id, g.connector, g.revision, g.tools, g.max_severity, g.resources, g.limits, g.expires_us`
 
 const taskJoins = `
 JOIN users u ON u.workspace_id = t.workspace_id AND u.id = t.user_id
+LEFT JOIN delegations d ON d.workspace_id = t.workspace_id AND d.task_id = t.id
 LEFT JOIN grants g ON g.workspace_id = t.workspace_id AND g.task_id = t.id`
 
 const findTask = `
@@ -47,6 +49,18 @@ SELECT ` + taskColumns + `
 FROM (
     SELECT * FROM tasks
     WHERE workspace_id = $1 AND (created_us, id) < ($2, $3)
+      AND (created_by = $4 OR $4 = '')
+      AND ((state = 'ACTIVE' AND expires_us > $5) OR $5 = 0)
+    ORDER BY created_us DESC, id DESC
+    LIMIT $6
+) t` + taskJoins + `
+ORDER BY t.created_us DESC, t.id DESC, g.ordinal`
+
+const listTree = `
+SELECT ` + taskColumns + `
+FROM (
+    SELECT * FROM tasks
+    WHERE workspace_id = $1 AND root_id = $7 AND (created_us, id) < ($2, $3)
       AND (created_by = $4 OR $4 = '')
       AND ((state = 'ACTIVE' AND expires_us > $5) OR $5 = 0)
     ORDER BY created_us DESC, id DESC
@@ -116,10 +130,13 @@ func (s Tasks) Tasks(ctx context.Context, f mint.Filter) ([]mint.Listed, error) 
 	if !f.AfterTime.IsZero() {
 		before = micros(f.AfterTime)
 	}
+	query, args := listTasks, []any{f.Workspace, before, f.AfterID, f.CreatedBy, micros(f.LiveAt), max(f.Limit, 0)}
+	if f.RootID != "" {
+		query, args = listTree, append(args, f.RootID)
+	}
 	var tasks taskRows
 	err := s.db.query(ctx, "list tasks", tasks.reset,
-		func(scan scanner) error { return tasks.add(scan) },
-		listTasks, f.Workspace, before, f.AfterID, f.CreatedBy, micros(f.LiveAt), max(f.Limit, 0))
+		func(scan scanner) error { return tasks.add(scan) }, query, args...)
 	return tasks.list, err
 }
 
@@ -132,11 +149,11 @@ func (r *taskRows) reset() { r.list = nil }
 func (r *taskRows) add(scan scanner, more ...any) error {
 	var k task.Task
 	var g grantColumns
-	var sandbox, state, delegates string
+	var sandbox, state, delegates, above string
 	var created, expires, ended int64
 	into := append([]any{
 		&k.Workspace, &k.ID, &k.Agent, &k.User.ID, &k.User.Issuer, &k.User.Subject, &sandbox, &state, &created, &expires,
-		&ended, &k.CreatedBy, &k.KeyID, &k.ParentID, &k.RootID, &k.Depth, &delegates, &k.ApprovedBy, &k.ApprovedDigest,
+		&ended, &k.CreatedBy, &k.KeyID, &k.ParentID, &k.RootID, &k.Depth, &delegates, &k.ApprovedBy, &k.ApprovedDigest, &above,
 		&g.id, &g.connector, &g.revision, &g.tools, &g.severity, &g.resources, &g.limits, &g.expires,
 	}, more...)
 	if err := scan(into...); err != nil {
@@ -145,6 +162,9 @@ func (r *taskRows) add(scan scanner, more ...any) error {
 	if n := len(r.list); n == 0 || r.list[n-1].Task.ID != k.ID || r.list[n-1].Task.Workspace != k.Workspace {
 		var err error
 		if k.Delegates, err = fromList(delegates); err != nil {
+			return err
+		}
+		if k.Above, err = ancestors(above); err != nil {
 			return err
 		}
 		if sandbox != "" {
@@ -157,6 +177,14 @@ func (r *taskRows) add(scan scanner, more ...any) error {
 		r.list = append(r.list, mint.Listed{Task: k})
 	}
 	return g.appendTo(&r.list[len(r.list)-1].Grants)
+}
+
+// ancestors gives nil for a root, of which nothing is stored.
+func ancestors(text string) (above []task.Ancestor, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	return above, fromJSON(text, &above)
 }
 
 // grantColumns are NULL where a task has no grant.

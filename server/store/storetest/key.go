@@ -145,8 +145,8 @@ func brokers(t *testing.T, b Backend) {
 func feed(t *testing.T, b Backend) {
 	ctx := t.Context()
 	m, n := aTask(t, b, here), aTask(t, b, there)
-	require.NoError(t, b.Tasks.EndTask(ctx, here, m.Task.ID, task.Ended, noon))
-	require.NoError(t, b.Tasks.EndTask(ctx, there, n.Task.ID, task.Revoked, noon.Add(time.Microsecond)))
+	require.NoError(t, end(ctx, b, here, m.Task.ID, task.Ended, noon))
+	require.NoError(t, end(ctx, b, there, n.Task.ID, task.Revoked, noon.Add(time.Microsecond)))
 	r := aCredential(here, "")
 	r.CreatedAt = later
 	require.NoError(t, b.Credentials.Put(ctx, r))

@@ -1,5 +1,5 @@
 // Package storetest is the conformance suite of the stores: what the interfaces of
-// authn, mint, connector, credential, vault, audit and store promise, and for every
+// authn, mint, connector, credential, connect, vault, audit and store promise, and for every
 // table that a row of one workspace is neither read, changed nor guessed under
 // another. Every database runs the same suite.
 package storetest
@@ -17,6 +17,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/connect"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/grant"
@@ -34,10 +35,14 @@ type Backend struct {
 	}
 	Connectors  connector.Store
 	Credentials credential.Store
+	Connects    connect.Store
 	Keys        vault.Store
-	Audit       audit.Store
-	Brokers     store.Brokers
-	Feed        interface {
+	Audit       interface {
+		audit.Store
+		Usage(ctx context.Context, q audit.UsageQuery) ([]audit.UsageSum, error)
+	}
+	Brokers store.Brokers
+	Feed    interface {
 		store.ChangeFeed
 		Prune(ctx context.Context, now time.Time) error
 	}
@@ -53,10 +58,20 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"tasks", tasks},
 		{"tasks listed", tasksListed},
 		{"task trees", taskTrees},
+		{"delegations", delegations},
+		{"delegations in parallel", delegationsInParallel},
+		{"delegated counters", delegatedCounters},
+		{"delegated counters in parallel", delegatedCountersInParallel},
 		{"counters", counters},
 		{"counters in parallel", countersInParallel},
+		{"usage", usage},
+		{"delegated usage", delegatedUsage},
 		{"connectors", connectors},
 		{"credentials", credentials},
+		{"connecting users", connecting},
+		{"connecting users in parallel", connectingInParallel},
+		{"refreshes", refreshes},
+		{"mended clients", mendedClients},
 		{"keys", keys},
 		{"assertion keys", assertionKeys},
 		{"brokers", brokers},
@@ -120,6 +135,26 @@ func aGrant(t *testing.T) grant.Grant {
 		ID: id(), Connector: "crm", Revision: 3, Tools: []string{"contacts.get", "deals.get"},
 		MaxSeverity: grant.Write, Resources: []grant.Pattern{all, one}, ExpiresAt: later.Add(-time.Minute),
 	}
+}
+
+// child makes a task one that parent has delegated to; each of its grants lies in the
+// parent's first one.
+func child(parent mint.Minted) func(*mint.Minted) {
+	return func(m *mint.Minted) {
+		p := &parent.Task
+		m.Task.ParentID, m.Task.RootID, m.Task.Depth, m.Task.User = p.ID, p.RootID, p.Depth+1, p.User
+		m.Task.Above = append([]task.Ancestor{{TaskID: p.ID, Agent: p.Agent}}, p.Above...)
+		m.Delegation = &mint.Delegation{Bounds: mint.Bounds{Depth: 9, Children: 99, Tree: 99}, CountFrom: noon}
+		for range m.Grants {
+			m.Delegation.Within = append(m.Delegation.Within, parent.Grants[0].ID)
+		}
+	}
+}
+
+// end ends a task, where it does not matter which tasks were below it.
+func end(ctx context.Context, b Backend, workspace, taskID string, to task.State, at time.Time) error {
+	_, err := b.Tasks.EndTask(ctx, workspace, taskID, to, at)
+	return err
 }
 
 func limited(l grant.Limits) func(*mint.Minted) {

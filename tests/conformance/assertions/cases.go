@@ -165,6 +165,19 @@ func (w *world) addServices() {
 	peer("bound, without a certificate", "PEER_WRONG", "", bound, nil)
 	peer("bound to what is not known", "PEER_WRONG", "", w.token(with(w.read, "cnf", object{"jkt": "x"})), broker)
 
+	required := func(name, reason, token string, der []byte) {
+		peer(name, reason, brokerID, token, der)
+		w.cases[len(w.cases)-1].RequireCNF = true
+	}
+	required("valid, bound as required", "", bound, broker)
+	required("not bound as required", "CLAIM_MISSING", good, broker)
+	required("bound as required, to another certificate", "PEER_WRONG",
+		w.token(with(w.read, "cnf", object{"x5t#S256": thumbprint(sandbox)})), broker)
+	required("bound as required, without a certificate", "PEER_WRONG", bound, nil)
+	required("bound as required, by nothing", "PEER_WRONG", w.token(with(w.read, "cnf", object{})), broker)
+	required("bound as required, in hexadecimal", "PEER_WRONG",
+		w.token(with(w.read, "cnf", object{"x5t#S256": hexadecimal(broker)})), broker)
+
 	txn := func(name, reason string, times int, head, claims object) {
 		token := compact(text(head), text(claims), es256(w.active))
 		w.add(Case{Name: name, Profile: "txn-token", Layer: "token", Reason: reason, Times: times, Request: Request{

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
@@ -96,6 +97,12 @@ func certificatePEM(der []byte) string {
 func thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return b64(sum[:])
+}
+
+// hexadecimal is how openssl and some proxies write the same hash.
+func hexadecimal(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

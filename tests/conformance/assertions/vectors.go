@@ -40,7 +40,9 @@ type Case struct {
 	Request Request `json:"request"`
 	// BrokerID is the SPIFFE ID that the verifier demands of the peer; empty for none.
 	BrokerID string `json:"broker_id,omitempty"`
-	Valid    bool   `json:"valid"`
+	// RequireCNF says that the verifier demands cnf.
+	RequireCNF bool `json:"require_cnf,omitempty"`
+	Valid      bool `json:"valid"`
 	// Reason is the one that client/assertion gives; empty if valid.
 	Reason string `json:"reason,omitempty"`
 }

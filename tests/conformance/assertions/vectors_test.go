@@ -39,7 +39,8 @@ func TestOurVerifier(t *testing.T) {
 			options := assertion.Options{
 				Issuer: file.Issuer, Audience: file.Audience, JWKSURL: issuer.URL, HTTPClient: issuer.Client(),
 				Leeway: time.Duration(file.Leeway) * time.Second, BrokerID: c.BrokerID,
-				Now: func() time.Time { return time.Unix(file.Now, 0) },
+				RequireConfirmation: c.RequireCNF,
+				Now:                 func() time.Time { return time.Unix(file.Now, 0) },
 			}
 			if c.Profile == "txn-token" {
 				options.Profile, options.Audience = assertion.TxnToken, file.TrustDomain

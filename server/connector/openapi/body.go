@@ -1,0 +1,325 @@
+package openapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// content is a request's body as the document has it.
+type content struct {
+	schema   *node
+	at       string
+	types    []string // its media types, in the document's order
+	media    *node    // by media type; OpenAPI 3
+	required bool
+}
+
+// bodyOf finds the body of an operation; nil where there is none.
+func (im *importer) bodyOf(o *operation, all []parameter) (b *content, reason string) {
+	if im.version == v20 {
+		return im.oldBody(o, all), ""
+	}
+	entry := o.get("requestBody")
+	if entry == nil {
+		return nil, ""
+	}
+	n, at, err := im.referred(entry, pointer(o.at, "requestBody"))
+	if err != nil {
+		return nil, "the body cannot be read: " + err.Error()
+	}
+	media := n.get("content")
+	b = &content{at: at, media: media, required: n.isTrue("required")}
+	for name := range media.pairs() {
+		b.types = append(b.types, name)
+	}
+	if len(b.types) == 0 {
+		return nil, ""
+	}
+	return b, ""
+}
+
+// oldBody is Swagger 2.0's: a parameter of its own, or form fields.
+func (im *importer) oldBody(o *operation, all []parameter) *content {
+	for _, p := range all {
+		switch p.in {
+		case "body":
+			b := &content{schema: p.schema, at: p.at, required: p.required}
+			consumes := o.get("consumes")
+			if consumes == nil {
+				consumes = im.root.get("consumes")
+			}
+			for _, c := range consumes.elements() {
+				b.types = append(b.types, c.text)
+			}
+			if len(b.types) == 0 {
+				b.types = []string{"application/json"}
+			}
+			return b
+		case "formData":
+			return &content{at: p.at, types: []string{"a form"}, required: slices.ContainsFunc(all, func(q parameter) bool {
+				return q.in == "formData" && q.required
+			})}
+		}
+	}
+	return nil
+}
+
+// jsonType finds the media type under which the body goes as JSON: application/json
+// first, then what is JSON by another name, then any at all.
+func (b *content) jsonType() (name, sent string, ok bool) {
+	plain := func(s string) string {
+		s, _, _ = strings.Cut(strings.ToLower(s), ";")
+		return strings.TrimSpace(s)
+	}
+	for _, test := range []func(string) bool{
+		func(s string) bool { return s == "application/json" || s == "text/json" },
+		func(s string) bool { return strings.HasPrefix(s, "application/") && strings.HasSuffix(s, "+json") },
+		func(s string) bool { return s == "*/*" || s == "application/*" },
+	} {
+		if i := slices.IndexFunc(b.types, func(s string) bool { return test(plain(s)) }); i >= 0 {
+			name = b.types[i]
+			if strings.HasSuffix(plain(name), "+json") {
+				sent = plain(name)
+			}
+			return name, sent, true
+		}
+	}
+	return "", "", false
+}
+
+// body places the properties of the request's body. reason says why the operation
+// cannot be mapped: the manifest's body is a JSON object of named arguments.
+func (im *importer) body(t *tool, c *converter, b *content) (reason string, err error) {
+	if b == nil {
+		return "", nil
+	}
+	name, sent, ok := b.jsonType()
+	if !ok {
+		if !b.required && (t.method == "GET" || t.method == "HEAD" || im.emptyForms(b)) {
+			return "", nil // a form without fields, and no body at all, are the same
+		}
+		return "the body is " + clean(strings.Join(b.types, ", "), 100) + ", and only bodies of JSON are mapped", nil
+	}
+	if t.method == "GET" || t.method == "HEAD" {
+		if b.required {
+			return "a " + t.method + " with a body", nil
+		}
+		t.tell(NotMapped, b.at, "body", "a "+t.method+" has none; the tool does without")
+		return "", nil
+	}
+	if b.media != nil {
+		b.schema, b.at = b.media.get(name).get("schema"), pointer(b.at, "content", name, "schema")
+	}
+	if len(b.types) > 1 {
+		t.tell(Changed, b.at, "body", "of several media types "+name+" is taken")
+	}
+	if sent != "" {
+		t.headers.set("Content-Type", textNode(sent))
+	}
+	reason, err = im.members(t, c, b)
+	if reason != "" && err == nil && !b.required {
+		t.headers.drop("Content-Type")
+		t.tell(NotMapped, b.at, "body", reason+"; the tool does without")
+		return "", nil
+	}
+	t.hasBody = reason == "" && err == nil
+	return reason, err
+}
+
+// emptyForms reports whether all that the body may be is forms without fields.
+func (im *importer) emptyForms(b *content) bool {
+	for _, media := range b.media.pairs() {
+		s, _, err := im.referred(media.get("schema"), "")
+		if err != nil || s.get("properties") != nil && len(s.get("properties").keys) > 0 {
+			return false
+		}
+	}
+	return b.media != nil
+}
+
+// members makes arguments of the body's properties.
+func (im *importer) members(t *tool, c *converter, b *content) (reason string, err error) {
+	if _, _, err := im.referred(b.schema, b.at); err != nil {
+		return "the body cannot be read: " + err.Error(), nil
+	}
+	types := im.typesOf(b.schema)
+	if !onlyIn(types, "object") {
+		if slices.Contains(types, "object") {
+			return "the body is an object or something else, and a manifest's body is an object", nil
+		}
+		return "the body is no JSON object with named members", nil
+	}
+	flat := &flattened{properties: &node{kind: object}, at: map[string]string{}}
+	if reason = im.flatten(flat, b.schema, b.at, 0); reason != "" {
+		return reason, nil
+	}
+	required := map[string]bool{}
+	for _, name := range flat.required {
+		required[name] = true
+	}
+	flat.name()
+	if len(flat.properties.keys) == 0 {
+		return "the body's members have no names in the document", nil
+	}
+	if flat.open {
+		t.tell(Changed, b.at, "body", "members that the document does not name cannot be sent")
+	}
+	skip := c.readOnly((&node{kind: object}).set("properties", flat.properties))
+	for name, p := range flat.properties.pairs() {
+		if skip[name] {
+			continue
+		}
+		made, err := c.schema(p, flat.at[name])
+		if err != nil {
+			return "", err
+		}
+		t.body = append(t.body, argument{name: name, param: name, schema: made, required: required[name]})
+	}
+	if len(flat.choices) > 0 {
+		all := listOf()
+		for _, choice := range flat.choices {
+			one, err := c.schema((&node{kind: object}).set(choice.key, listOf(choice.branches...)), choice.at)
+			if err != nil {
+				return "", err
+			}
+			all.items = append(all.items, one)
+		}
+		t.rest = (&node{kind: object}).set("allOf", all)
+	}
+	return "", nil
+}
+
+// flattened is a body's schema with its members at the top.
+type flattened struct {
+	properties *node
+	at         map[string]string // where each of them stands
+	required   []string
+	choices    []choice
+	open       bool // it says itself that it takes more members
+	closed     bool // it says itself that it takes no more
+	count      int
+}
+
+// choice is an anyOf or oneOf at the top of a body.
+type choice struct {
+	key, at  string
+	branches []*node
+}
+
+// maxMembers bounds those of one schema of a body: more make no tool.
+const maxMembers = 3000
+
+// flatten gathers the properties of an object's schema: its own, those of all that it is
+// besides (allOf), and those of all that it may be (anyOf, oneOf), which stay a choice.
+func (im *importer) flatten(to *flattened, s *node, at string, depth int) (reason string) {
+	s, at, err := im.referred(s, at)
+	switch to.count++; {
+	case err != nil:
+		return "the body cannot be read: " + err.Error()
+	case to.count > 200 || depth > 16:
+		return "the body's schema is put together of too many others"
+	case !s.isObject():
+		return ""
+	}
+	if properties, required := s.get("properties"), s.get("required"); properties != nil && len(properties.keys) > maxMembers || len(required.elements()) > maxMembers {
+		return fmt.Sprintf("the body has more than %d members", maxMembers)
+	}
+	for name, p := range s.get("properties").pairs() {
+		to.add(name, p, pointer(at, "properties", name))
+	}
+	for _, name := range s.get("required").elements() {
+		if name.kind == text && !slices.Contains(to.required, name.text) {
+			to.required = append(to.required, name.text)
+		}
+	}
+	if more := s.get("additionalProperties"); more != nil {
+		to.open, to.closed = to.open || more.text != "false", to.closed || more.text == "false"
+	}
+	for i, part := range s.get("allOf").elements() {
+		if reason := im.flatten(to, part, pointer(at, "allOf", itoa(i)), depth+1); reason != "" {
+			return reason
+		}
+	}
+	for _, key := range []string{"anyOf", "oneOf"} {
+		if reason := im.choice(to, s, key, at, depth); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// add keeps a property; of one that stands in several parts, both schemas hold.
+func (to *flattened) add(name string, p *node, at string) {
+	switch had := to.properties.get(name); {
+	case had == nil:
+		to.properties.set(name, p)
+		to.at[name] = at
+	case had != p:
+		to.properties.set(name, (&node{kind: object}).set("allOf", listOf(had, p)))
+	}
+}
+
+// close has a branch of a choice refuse the members that only other branches have.
+func (to *flattened) close(branch *node) {
+	own := &node{kind: object}
+	for name, p := range branch.get("properties").pairs() {
+		own.set(name, p)
+	}
+	for name := range to.properties.pairs() {
+		if own.get(name) == nil {
+			own.set(name, boolNode(false))
+		}
+	}
+	branch.set("properties", own)
+}
+
+// name gives every required member a place.
+func (to *flattened) name() {
+	for _, name := range to.required {
+		if to.properties.get(name) == nil {
+			to.properties.set(name, &node{kind: object})
+		}
+	}
+}
+
+func (im *importer) choice(to *flattened, s *node, key, at string, depth int) (reason string) {
+	branches := s.get(key).elements()
+	if len(branches) == 0 {
+		return ""
+	}
+	var kept []*node
+	var closed []bool
+	for i, branch := range branches {
+		one := &flattened{properties: &node{kind: object}, at: map[string]string{}, count: to.count}
+		if reason := im.flatten(one, branch, pointer(at, key, itoa(i)), depth+1); reason != "" {
+			return reason
+		}
+		to.count = one.count
+		one.name()
+		for name := range one.properties.pairs() {
+			if to.properties.get(name) == nil {
+				to.properties.set(name, &node{kind: object})
+			}
+		}
+		to.open = to.open || one.open
+		held := &node{kind: object}
+		if len(one.properties.keys) > 0 {
+			held.set("properties", one.properties)
+		}
+		if len(one.required) > 0 {
+			held.set("required", textList(one.required))
+		}
+		for _, inner := range one.choices {
+			held.set(inner.key, listOf(inner.branches...))
+		}
+		kept, closed = append(kept, held), append(closed, one.closed)
+	}
+	for i, held := range kept {
+		if closed[i] {
+			to.close(held)
+		}
+	}
+	to.choices = append(to.choices, choice{key, at, kept})
+	return ""
+}

@@ -1,0 +1,7 @@
+package sts
+
+// What reads answers, for tables and fuzzing.
+var (
+	ReadSession = readSession
+	Refusal     = refusal
+)
