@@ -7,6 +7,7 @@ import time
 
 import grpc
 import pytest
+from conftest import cut_at_the_broker
 from fakebroker import Refusal, data, end, head
 
 import onedoor
@@ -85,10 +86,12 @@ def test_a_deadline_midway(new_rig):
         call.context.add_callback(ended.set)
         ended.wait(30)
 
-    stream = new_rig(answer).client.stream("crm", "contacts.export", timeout=0.5)
-    with pytest.raises(errors.OutcomeUnknown) as e:
-        stream.read()
-    assert isinstance(e.value.__cause__, onedoor.DeadlineExceeded)
+    rig = new_rig(answer)
+    e = cut_at_the_broker(
+        rig, lambda timeout: rig.client.stream("crm", "contacts.export", timeout=timeout).read()
+    )
+    assert isinstance(e, errors.OutcomeUnknown)
+    assert isinstance(e.__cause__, onedoor.DeadlineExceeded)
 
 
 @pytest.mark.parametrize("way", ["close", "break", "with"])

@@ -138,7 +138,7 @@ def test_it_ends_the_stream_in_good_order(workload):
 
 def ask(kind, address) -> None:
     """Client waits for its identity in the constructor, AsyncClient in the first call."""
-    client = make(kind, addr="127.0.0.1:1", broker_id=BROKER, workload_socket=address, startup_timeout=1)
+    client = make(kind, addr="127.0.0.1:1", broker_id=BROKER, workload_socket=address, startup_timeout=3)
     client.task()
 
 
