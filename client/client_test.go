@@ -194,7 +194,7 @@ func TestWorkloadAPI(t *testing.T) {
 			_, err := c.Task(t.Context())
 			calls := r.broker.Calls()
 			return err == nil && calls[len(calls)-1].Serial != calls[before-1].Serial
-		}, 5*time.Second, 10*time.Millisecond, "a rotation by the Workload API reaches the broker")
+		}, 30*time.Second, 10*time.Millisecond, "a rotation by the Workload API reaches the broker")
 	})
 	t.Run("an identity that never comes", func(t *testing.T) {
 		api, err := brokertest.ServeWorkloadAPI(t.TempDir(), r.source, 1000)
@@ -219,7 +219,7 @@ func TestWorkloadAPI(t *testing.T) {
 		start := time.Now()
 		_, err := client.Dial(ctx, options("unix://"+t.TempDir()+"/none.sock"))
 		require.ErrorIs(t, err, client.ErrNoIdentity)
-		require.Less(t, time.Since(start), time.Second)
+		require.Less(t, time.Since(start), 5*time.Second)
 	})
 }
 

@@ -86,7 +86,7 @@ func requireClosed(t *testing.T, gone <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-gone:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the old connection stayed open")
 	}
 }

@@ -302,7 +302,7 @@ func (b *bench) ends(t *testing.T, act string) (ends []audit.Result) {
 			}
 		}
 		return open == 0
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return ends
 }
 

@@ -70,7 +70,7 @@ func add(t *testing.T, a *devspiffe.Authority, id spiffeid.ID) string {
 
 func x509Source(t *testing.T, addr string) *workloadapi.X509Source {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := workloadapi.NewX509Source(ctx, workloadapi.WithClientOptions(workloadapi.WithAddr(addr)))
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func rawClient(t *testing.T, addr string) workload.SpiffeWorkloadAPIClient {
 }
 
 func withHeader(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, "workload.spiffe.io", "true")
 }
@@ -174,7 +174,7 @@ func TestRotation(t *testing.T) {
 		name   string
 		life   time.Duration
 		rotate bool
-	}{{"when told to", time.Minute, true}, {"at half-life", 2 * time.Second, false}}
+	}{{"when told to", time.Minute, true}, {"at half-life", 6 * time.Second, false}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newAuthority(t, devspiffe.Options{SVIDLife: tt.life})
@@ -185,7 +185,7 @@ func TestRotation(t *testing.T) {
 			}
 			require.Eventually(t, func() bool {
 				return svidOf(t, s).Certificates[0].SerialNumber.Cmp(before.Certificates[0].SerialNumber) != 0
-			}, 5*time.Second, 10*time.Millisecond)
+			}, 30*time.Second, 10*time.Millisecond)
 			require.Less(t, time.Since(began), tt.life, "before the old one expires")
 			require.Equal(t, alice, svidOf(t, s).ID)
 			require.NotEqual(t, before.PrivateKey.Public(), svidOf(t, s).PrivateKey.Public())
@@ -305,7 +305,7 @@ func TestFederation(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := s.GetX509BundleForTrustDomain(abroad)
 		return err == nil
-	}, 5*time.Second, 10*time.Millisecond, "an open source hears of it")
+	}, 30*time.Second, 10*time.Millisecond, "an open source hears of it")
 	visitor := x509Source(t, add(t, b, spiffeid.RequireFromString("spiffe://foreign.test/visitor")))
 	_, _, err = x509svid.Verify(svidOf(t, visitor).Certificates, s)
 	require.NoError(t, err)
@@ -324,7 +324,7 @@ func TestFederation(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := s.GetX509BundleForTrustDomain(abroad)
 		return err != nil
-	}, 5*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	require.ErrorContains(t, a.Federate(spiffebundle.New(home)), "our own")
 }
 

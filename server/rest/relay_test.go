@@ -120,7 +120,7 @@ func TestADisconnectedClientEndsTheHandler(t *testing.T) {
 			select {
 			case err := <-ended:
 				require.ErrorIs(t, err, context.Canceled)
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("the handler still runs")
 			}
 		})
@@ -173,7 +173,7 @@ func TestALongAnswerOutlivesItsRequestsTimeout(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const limit = time.Second // the handshake must fit
+			const limit = 3 * time.Second // the handshake must fit
 			conn, _ := connect(t, &broker{stream: func(_ *onedoorv1.InvokeStreamRequest, s events) error {
 				if err := s.Send(head()); err != nil {
 					return err

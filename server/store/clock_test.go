@@ -141,7 +141,7 @@ func TestClockRunEndsWithItsContext(t *testing.T) {
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("Run goes on after its context ended")
 	}
 }

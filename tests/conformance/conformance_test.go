@@ -131,7 +131,7 @@ func (s *shared) requireEvents(t *testing.T, b *testenv.Broker, taskID string, w
 	t.Helper()
 	operator := b.Client(t, testenv.Operator, "").Audit()
 	var got []string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		page, err := operator.List(t.Context(), &onedoorv1.AuditListRequest{TaskId: taskID})
 		require.NoError(t, err)
 		if got = kinds(page.GetEvents()); len(got) >= len(want) {

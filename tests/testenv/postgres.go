@@ -112,7 +112,7 @@ func startCluster() (*pgCluster, error) {
 	if err := keep.Start(); err != nil {
 		return nil, err
 	}
-	if err := c.ready(20 * time.Second); err != nil {
+	if err := c.ready(time.Minute); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		return nil, errors.Join(fmt.Errorf("start: %w: %s", err, log), c.alive.Close(), keep.Wait())
 	}

@@ -55,7 +55,7 @@ func TestSvid(t *testing.T) {
 		}
 		now := serial()
 		return now != "" && now != first
-	}, 5*time.Second, 50*time.Millisecond, "--watch follows a rotation")
+	}, time.Minute, 50*time.Millisecond, "--watch follows a rotation")
 	stop()
 	require.Zero(t, <-done)
 }

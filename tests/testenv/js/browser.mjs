@@ -15,7 +15,7 @@ const browser = await playwright.chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const pages = new Map();
-const patience = 20000;
+const patience = 60000;
 
 // page gives the one page of a context, which is made where it is new.
 async function page(name) {
