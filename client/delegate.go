@@ -62,3 +62,19 @@ func (c *Client) Delegate(ctx context.Context, d Delegation) (*Delegated, error)
 	}
 	return &Delegated{Key: TaskKey(reply.GetTaskKey()), Task: reply.GetTask()}, nil
 }
+
+// EndDelegated ends a task that the client's own task delegated, or that stands further
+// below it, and with it all that stands below that: its key is refused within a second on
+// every broker, and calls that run are cut. It gives the task as it stands then.
+//
+// Ending a task that has ended already changes nothing, so that to end one again is always
+// safe, and this is tried again like a question. The client's own task, one that does not
+// stand below it and one that there is not are all TASK_UNKNOWN. Errors are *Error.
+func (c *Client) EndDelegated(ctx context.Context, taskID string) (*onedoorv1.Task, error) {
+	var reply *onedoorv1.EndDelegatedTaskResponse
+	err := c.try(ctx, call{}, func(string) (err error) {
+		reply, err = c.Broker().EndDelegatedTask(ctx, &onedoorv1.EndDelegatedTaskRequest{TaskId: taskID})
+		return err
+	})
+	return reply.GetTask(), err
+}

@@ -51,14 +51,31 @@ func TestDelegate(t *testing.T) {
 	}
 }
 
+// afterFailure is what comes of a call whose first try fails.
+type afterFailure struct {
+	answer error         // to the first try
+	reason client.Reason // of the call
+	tries  int           // two where it is tried again, which succeeds
+}
+
+func (k afterFailure) check(t *testing.T, second any, call func(*client.Client) error) {
+	t.Helper()
+	r := newRig(t, &brokertest.Broker{Answer: func(_ context.Context, n int, _ brokertest.Call) (any, error) {
+		if n == 1 {
+			return nil, k.answer
+		}
+		return second, nil
+	}})
+	err := call(r.client)
+	require.Len(t, r.broker.Calls(), k.tries)
+	require.Equal(t, k.reason, client.ReasonOf(err), "%v", err)
+	require.Equal(t, k.tries == 2, err == nil)
+}
+
 // A second child is an effect too: only what was refused before anything began is asked
 // again.
 func TestDelegateIsNotRepeatedBlindly(t *testing.T) {
-	for name, tc := range map[string]struct {
-		answer error
-		reason client.Reason
-		tries  int
-	}{
+	for name, tc := range map[string]afterFailure{
 		"rate limited":          {brokertest.Refusal(codes.ResourceExhausted, "RATE_LIMITED", "slow", 0), "", 2},
 		"SVID expired":          {brokertest.Refusal(codes.Unauthenticated, "SVID_EXPIRED", "open a new connection", 0), "", 2},
 		"store unavailable":     {brokertest.Refusal(codes.Unavailable, "STORE_UNAVAILABLE", "down", 0), client.StoreUnavailable, 1},
@@ -70,16 +87,10 @@ func TestDelegateIsNotRepeatedBlindly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, &brokertest.Broker{Answer: func(_ context.Context, n int, _ brokertest.Call) (any, error) {
-				if n == 1 {
-					return nil, tc.answer
-				}
-				return &onedoorv1.DelegateTaskResponse{TaskKey: "od1t_x"}, nil
-			}})
-			_, err := r.client.Delegate(t.Context(), client.Delegation{Agent: "reader"})
-			require.Len(t, r.broker.Calls(), tc.tries)
-			require.Equal(t, tc.reason, client.ReasonOf(err), "%v", err)
-			require.Equal(t, tc.tries == 2, err == nil)
+			tc.check(t, &onedoorv1.DelegateTaskResponse{TaskKey: "od1t_x"}, func(c *client.Client) error {
+				_, err := c.Delegate(t.Context(), client.Delegation{Agent: "reader"})
+				return err
+			})
 		})
 	}
 	t.Run("the context ends before the answer", func(t *testing.T) {
@@ -93,4 +104,38 @@ func TestDelegateIsNotRepeatedBlindly(t *testing.T) {
 		require.ErrorIs(t, err, client.OutcomeUnknown, "the child may exist")
 		require.ErrorIs(t, err, context.Canceled)
 	})
+}
+
+func TestEndDelegated(t *testing.T) {
+	answer := &onedoorv1.EndDelegatedTaskResponse{Task: &onedoorv1.Task{Id: "t2", State: onedoorv1.TaskState_TASK_STATE_ENDED}}
+	r := newRig(t, &brokertest.Broker{Answer: always(answer, nil)})
+	ended, err := r.client.EndDelegated(t.Context(), "t2")
+	require.NoError(t, err)
+	require.True(t, proto.Equal(answer.GetTask(), ended))
+	calls := r.broker.Calls()
+	require.Len(t, calls, 1)
+	require.True(t, proto.Equal(&onedoorv1.EndDelegatedTaskRequest{TaskId: "t2"}, calls[0].Request.(proto.Message)), "%v", calls[0].Request)
+	require.Equal(t, []string{"Bearer " + taskKey}, calls[0].Authorization)
+}
+
+// To end a task twice is to end it once: what may pass is tried again, and a lost answer is
+// no unknown outcome.
+func TestEndDelegatedIsRepeated(t *testing.T) {
+	for name, tc := range map[string]afterFailure{
+		"rate limited":      {brokertest.Refusal(codes.ResourceExhausted, "RATE_LIMITED", "slow", 0), "", 2},
+		"SVID expired":      {brokertest.Refusal(codes.Unauthenticated, "SVID_EXPIRED", "open a new connection", 0), "", 2},
+		"store unavailable": {brokertest.Refusal(codes.Unavailable, "STORE_UNAVAILABLE", "down", 0), "", 2},
+		"audit unavailable": {brokertest.Refusal(codes.Unavailable, "AUDIT_UNAVAILABLE", "down", 0), "", 2},
+		"not below":         {brokertest.Refusal(codes.NotFound, "TASK_UNKNOWN", "no such task below this one", 0), client.TaskUnknown, 1},
+		"ended itself":      {brokertest.Refusal(codes.Unauthenticated, "TASK_ENDED", "ended", 0), client.TaskEnded, 1},
+		"nobody's word":     {status.Error(codes.Unavailable, "proxy"), "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.check(t, &onedoorv1.EndDelegatedTaskResponse{}, func(c *client.Client) error {
+				_, err := c.EndDelegated(t.Context(), "t2")
+				return err
+			})
+		})
+	}
 }

@@ -134,13 +134,22 @@ func (b *brokerServer) DelegateTask(ctx context.Context, in *onedoorv1.DelegateT
 		return nil, err
 	}
 	t := &made.Task
-	c.result = actDetail{
-		TaskID: t.ID, UserID: t.User.ID, UserIssuer: t.User.Issuer, User: t.User.Subject, KeyID: t.KeyID, ParentID: t.ParentID, RootID: t.RootID,
-	}
+	c.result = delegatedDetail(t)
 	return &onedoorv1.DelegateTaskResponse{
 		TaskKey: made.Key.Reveal(), TaskId: t.ID, KeyId: t.KeyID, ExpiresAt: timestamppb.New(t.ExpiresAt),
 		Task: taskMessage(*t, made.Grants, b.s.Now()),
 	}, nil
+}
+
+// EndDelegatedTask is recorded by the chain, before and after.
+func (b *brokerServer) EndDelegatedTask(ctx context.Context, in *onedoorv1.EndDelegatedTaskRequest) (*onedoorv1.EndDelegatedTaskResponse, error) {
+	c := callOf(ctx)
+	ended, grants, err := b.s.Mint.EndDelegated(ctx, &c.caller.Task, in.GetTaskId())
+	if err != nil {
+		return nil, err
+	}
+	c.result = delegatedDetail(&ended)
+	return &onedoorv1.EndDelegatedTaskResponse{Task: taskMessage(ended, grants, b.s.Now())}, nil
 }
 
 func (b *brokerServer) GetTask(ctx context.Context, _ *onedoorv1.GetTaskRequest) (*onedoorv1.GetTaskResponse, error) {

@@ -50,6 +50,13 @@ type actDetail struct {
 	RootID   string `json:"root_id,omitempty"`
 }
 
+// delegatedDetail is what is recorded of a delegated task that was minted or ended.
+func delegatedDetail(t *task.Task) actDetail {
+	return actDetail{
+		TaskID: t.ID, UserID: t.User.ID, UserIssuer: t.User.Issuer, User: t.User.Subject, KeyID: t.KeyID, ParentID: t.ParentID, RootID: t.RootID,
+	}
+}
+
 // text is JSON, empty for the zero value.
 func (d actDetail) text() string {
 	if d == (actDetail{}) {

@@ -251,7 +251,7 @@ func (c *Chain) recorded(ctx context.Context, in *call, next func(context.Contex
 		return next(ctx)
 	}
 	e := audit.Event{Workspace: in.who.Workspace}
-	if in.caller != nil { // an act of a task: its delegation
+	if in.caller != nil { // an act of a task: it delegates, or ends what it delegated
 		e = audit.CallerEvent(in.caller)
 	}
 	e.InvocationID, e.SPIFFEID, e.AuthMethod, e.Peer = in.id, in.peer.ID.String(), in.peer.Method, in.peer.Address

@@ -31,13 +31,14 @@ func table() map[string]rule {
 	read := func(roles []authn.Role) rule { return rule{roles: roles, deadline: adminDeadline} }
 	act := func(roles []authn.Role) rule { return rule{roles: roles, acts: true, deadline: adminDeadline} }
 	return map[string]rule{
-		"/onedoor.v1.Broker/Invoke":       {sandbox: true},
-		"/onedoor.v1.Broker/InvokeStream": {sandbox: true},
-		"/onedoor.v1.Broker/Relay":        {sandbox: true},
-		"/onedoor.v1.Broker/ListTools":    {sandbox: true, deadline: adminDeadline},
-		"/onedoor.v1.Broker/Explain":      {sandbox: true, deadline: adminDeadline},
-		"/onedoor.v1.Broker/GetTask":      {sandbox: true, deadline: adminDeadline},
-		"/onedoor.v1.Broker/DelegateTask": {sandbox: true, acts: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/Invoke":           {sandbox: true},
+		"/onedoor.v1.Broker/InvokeStream":     {sandbox: true},
+		"/onedoor.v1.Broker/Relay":            {sandbox: true},
+		"/onedoor.v1.Broker/ListTools":        {sandbox: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/Explain":          {sandbox: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/GetTask":          {sandbox: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/DelegateTask":     {sandbox: true, acts: true, deadline: adminDeadline},
+		"/onedoor.v1.Broker/EndDelegatedTask": {sandbox: true, acts: true, deadline: adminDeadline},
 
 		"/onedoor.v1.Tasks/Create": act(orchestrator),
 		"/onedoor.v1.Tasks/Get":    read(either),

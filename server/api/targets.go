@@ -24,6 +24,8 @@ func targets(request any) []string {
 		return append([]string{"agent:" + r.GetAgent(), user, "sandbox:" + r.GetSandbox()}, r.GetGrants()...)
 	case *onedoorv1.DelegateTaskRequest:
 		return append([]string{"agent:" + r.GetAgent(), "sandbox:" + r.GetSandbox()}, bounded(r.GetGrants(), mint.MaxDelegated)...)
+	case *onedoorv1.EndDelegatedTaskRequest:
+		return []string{"task:" + r.GetTaskId()}
 	case *onedoorv1.TasksRevokeRequest:
 		return []string{"task:" + r.GetTaskId()}
 	case *onedoorv1.ConnectorsApplyRequest:

@@ -59,13 +59,15 @@ type Share struct {
 	Concurrent int `yaml:"concurrent"`
 }
 
-// Delegation bounds one tree of tasks. What has expired counts for a minute more.
+// Delegation bounds one tree of tasks. What has expired counts for a minute more, what was
+// ended no more.
 type Delegation struct {
 	// Depth is how far below its root a task may be; 4.
 	Depth int `yaml:"depth"`
 	// Children are those of one task; 32.
 	Children int `yaml:"children"`
-	// Tree is all tasks of one root, itself among them; 256.
+	// Tree is all tasks of one root, itself among them, and the most that are minted below it
+	// within a minute; 256.
 	Tree int `yaml:"tree"`
 }
 

@@ -15,8 +15,9 @@ import (
 	"github.com/onedoor/onedoor/server/task"
 )
 
-// keepsPlace is how long an expired task still counts against the bounds of its tree: a
-// task that mints children of one second must not do so without end.
+// keepsPlace is how long an expired task still counts against the bounds of its tree, and
+// how long one that was ended still counts among those minted of late: a task that mints
+// children of one second, or ends them at once, must not do so without end.
 const keepsPlace = time.Minute
 
 // DelegateRequest is what a task asks for on behalf of a sub-agent.
@@ -63,7 +64,7 @@ func (m *Mint) Delegate(ctx context.Context, parent *task.Task, grants []grant.G
 // child checks all but the grants.
 func (m *Mint) child(parent *task.Task, r DelegateRequest, now time.Time) (task.Task, error) {
 	if parent.Depth >= m.o.Bounds.Depth {
-		return task.Task{}, bounded("depth", fmt.Sprintf("this task is already %d below its root", parent.Depth), m.o.Bounds.Depth)
+		return task.Task{}, bounded("depth", fmt.Sprintf("this task is already %d below its root", parent.Depth), m.o.Bounds.Depth, "delegate from a task further up")
 	}
 	if len(parent.Delegates) == 0 {
 		return task.Task{}, fault.New(fault.CallerNotAllowed, "this task may not delegate: its orchestrator named no delegates when it was minted (task create --delegate ID)", nil)
@@ -183,17 +184,21 @@ func (m *Mint) notDelegated(err error) error {
 	case errors.Is(err, ErrParentEnded), errors.Is(err, store.ErrConflict):
 		return fault.New(fault.TaskEnded, "this task has ended, so it can delegate no more", err)
 	case errors.Is(err, ErrTooManyChildren):
-		return bounded("children", "this task has as many children as it may have", m.o.Bounds.Children)
+		return bounded("children", "this task has as many children as it may have", m.o.Bounds.Children, endSome)
 	case errors.Is(err, ErrTreeFull):
-		return bounded("tree", "the tree of this task has as many tasks as it may have", m.o.Bounds.Tree)
+		return bounded("tree", "the tree of this task has as many tasks as it may have", m.o.Bounds.Tree, endSome)
+	case errors.Is(err, ErrTreeTooFast):
+		return bounded("tree", "the tree of this task was given as many tasks within a minute as it may have", m.o.Bounds.Tree, "wait a minute, or delegate less")
 	}
 	return unavailable("the task could not be stored; try again", err)
 }
 
+const endSome = "end some that are done, wait until some have expired for a minute, or delegate less"
+
 // bounded is no RATE_LIMITED: clients would try that again, and it may take until a task
 // ends before it helps.
-func bounded(bound, public string, most int) error {
-	return fault.New(fault.LimitReached, fmt.Sprintf("%s (%d): wait until some have ended for a minute, or delegate less", public, most), nil).
+func bounded(bound, public string, most int, mend string) error {
+	return fault.New(fault.LimitReached, fmt.Sprintf("%s (%d): %s", public, most, mend), nil).
 		With("limit", "delegation."+bound).With("raise", "limits.delegation."+bound).With("most", strconv.Itoa(most))
 }
 

@@ -174,8 +174,7 @@ func TestOwnIDWhereItIsNamed(t *testing.T) {
 
 func TestDelegationIsBounded(t *testing.T) {
 	b := newBench(t)
-	b.options.Bounds = mint.Bounds{Depth: 2, Children: 2, Tree: 4}
-	b.Mint = mint.New(b.options)
+	b.bound(mint.Bounds{Depth: 2, Children: 2, Tree: 4})
 	root := b.create(t, parentRequest())
 	r := delegation()
 	r.TTL, r.Delegates = time.Minute, []string{"spiffe://example.org/ns/a/sub/"}

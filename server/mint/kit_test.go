@@ -132,6 +132,12 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
+// bound has the trees of a bench held to other bounds.
+func (b *bench) bound(bounds mint.Bounds) {
+	b.options.Bounds = bounds
+	b.Mint = mint.New(b.options)
+}
+
 func (b *bench) apply(t *testing.T, workspace, text string) connector.Revision {
 	t.Helper()
 	rev, _, err := b.connectors.Apply(t.Context(), workspace, text, "operator", noon)

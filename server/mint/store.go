@@ -25,7 +25,9 @@ type Delegation struct {
 	// Within has, for each grant, the id of the parent's grant in which it lies.
 	Within []string
 	Bounds Bounds
-	// CountFrom is the time from which tasks count against Bounds: all whose end is later.
+	// CountFrom is the time from which tasks count against Bounds: all that live and whose
+	// end is later. Of those minted later, Bounds.Tree is the most as well, whatever became
+	// of them: who ends tasks frees their places, and must not mint the more for it.
 	CountFrom time.Time
 }
 
@@ -34,7 +36,7 @@ type Bounds struct {
 	// Depth is how far below its root a task may be.
 	Depth int
 	// Children are those of one task, Tree all tasks of one root with the root itself.
-	// Both count tasks that live or have expired of late.
+	// Both count tasks that live or have expired of late, and none that was ended.
 	Children int
 	Tree     int
 }
@@ -44,9 +46,11 @@ type Bounds struct {
 var (
 	// ErrParentEnded: the parent is not live, or ends before the child.
 	ErrParentEnded = errors.New("the parent is not live, or does not last as long")
-	// ErrTooManyChildren and ErrTreeFull: a bound is reached.
+	// ErrTooManyChildren and ErrTreeFull: a bound is reached; ErrTreeTooFast: that of the
+	// tree, by how many were minted of late.
 	ErrTooManyChildren = errors.New("the parent has as many children as it may have")
 	ErrTreeFull        = errors.New("the tree has as many tasks as it may have")
+	ErrTreeTooFast     = errors.New("the tree was given as many tasks of late as it may have")
 )
 
 // Store keeps tasks.
@@ -57,7 +61,7 @@ type Store interface {
 	FindUser(ctx context.Context, workspace, issuer, subject string) (task.User, error)
 	// CreateTask stores task, key, grants and the counters of limited grants. A child is
 	// held to its parent and to its Delegation in the same transaction: ErrParentEnded,
-	// ErrTooManyChildren, ErrTreeFull.
+	// ErrTooManyChildren, ErrTreeFull, ErrTreeTooFast.
 	CreateTask(ctx context.Context, m Minted) error
 	// Task returns a task and its grants; store.ErrNotFound.
 	Task(ctx context.Context, workspace, id string) (task.Task, []grant.Grant, error)

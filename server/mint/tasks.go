@@ -15,9 +15,27 @@ import (
 // Get returns a task. An orchestrator sees only those that it minted, and
 // what these delegated to.
 func (m *Mint) Get(ctx context.Context, by authn.Identity, id string) (task.Task, []grant.Grant, error) {
-	t, grants, err := m.o.Store.Task(ctx, by.Workspace, id)
-	if errors.Is(err, store.ErrNotFound) || (err == nil && !mine(by, &t)) {
-		return task.Task{}, nil, fault.New(fault.TaskUnknown, "no such task in this workspace", err)
+	return m.seen(ctx, by.Workspace, id, roleSees(by))
+}
+
+// sight says which tasks of a workspace somebody sees, and what whoever asks for any other
+// is told: whether that exists is not.
+type sight struct {
+	sees    func(t *task.Task) bool
+	unknown string
+}
+
+func roleSees(by authn.Identity) sight {
+	return sight{unknown: "no such task in this workspace", sees: func(t *task.Task) bool {
+		return by.Role == authn.OperatorRole || t.CreatedBy == by.Orchestrator.ID.String()
+	}}
+}
+
+// seen returns a task that is seen; TASK_UNKNOWN.
+func (m *Mint) seen(ctx context.Context, workspace, id string, s sight) (task.Task, []grant.Grant, error) {
+	t, grants, err := m.o.Store.Task(ctx, workspace, id)
+	if errors.Is(err, store.ErrNotFound) || (err == nil && !s.sees(&t)) {
+		return task.Task{}, nil, fault.New(fault.TaskUnknown, s.unknown, err)
 	}
 	if err != nil {
 		return task.Task{}, nil, unavailable("the task cannot be read now; try again", err)
@@ -50,27 +68,4 @@ func (m *Mint) List(ctx context.Context, by authn.Identity, l Listing) ([]Listed
 		return nil, unavailable("the tasks cannot be read now; try again", err)
 	}
 	return list, nil
-}
-
-// Revoke ends a task and all below it: when it returns, this broker refuses them;
-// every other broker does within a second. A task that has ended stays as it is. By
-// its orchestrator it is ENDED, by an operator REVOKED.
-func (m *Mint) Revoke(ctx context.Context, by authn.Identity, id string) (task.Task, []grant.Grant, error) {
-	if _, _, err := m.Get(ctx, by, id); err != nil {
-		return task.Task{}, nil, err
-	}
-	to := task.Revoked
-	if by.Role == authn.OrchestratorRole {
-		to = task.Ended
-	}
-	tree, err := m.o.Store.EndTask(ctx, by.Workspace, id, to, m.o.Now())
-	if err != nil {
-		return task.Task{}, nil, unavailable("the task could not be ended; try again", err)
-	}
-	m.o.Forget(by.Workspace, tree)
-	return m.Get(ctx, by, id)
-}
-
-func mine(by authn.Identity, t *task.Task) bool {
-	return by.Role == authn.OperatorRole || t.CreatedBy == by.Orchestrator.ID.String()
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/onedoor/onedoor/server/task"
 )
 
-// TestNothingOutlivesWhatIsAbove: whatever is delegated, ended and waited for, in whatever
-// order, no task lives below one that does not; what was ended has been forgotten by this
+// TestNothingOutlivesWhatIsAbove: whatever is delegated, ended by whomever and waited for, in
+// whatever order, no task lives below one that does not; what was ended has been forgotten by this
 // broker; and nothing ends that is not below what was ended.
 func TestNothingOutlivesWhatIsAbove(t *testing.T) {
 	b := newBench(t)
-	b.options.Bounds = mint.Bounds{Depth: 4, Children: 3, Tree: 8}
-	b.Mint = mint.New(b.options)
+	b.bound(mint.Bounds{Depth: 4, Children: 3, Tree: 8})
 	rapid.Check(t, func(t *rapid.T) {
 		b.now, b.forgotten = noon, nil
 		r := parentRequest()
@@ -26,22 +25,24 @@ func TestNothingOutlivesWhatIsAbove(t *testing.T) {
 		root, err := b.Create(t.Context(), orchestrator(), r)
 		require.NoError(t, err)
 		tree, ended := []*mint.Created{root}, map[string]bool{}
-		for range rapid.IntRange(1, 14).Draw(t, "steps") {
+		for range rapid.IntRange(6, 20).Draw(t, "steps") {
 			at := rapid.SampledFrom(tree).Draw(t, "at")
-			switch rapid.SampledFrom([]string{"delegate", "delegate", "delegate", "end", "wait"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"delegate", "delegate", "delegate", "revoke", "end", "end", "wait"}).Draw(t, "step") {
 			case "delegate":
 				if made := tryDelegate(t, b, at); made != nil {
 					require.True(t, at.Task.Live(b.now) && !ended[at.Task.ID], "by one that has ended")
 					tree = append(tree, made)
 				}
-			case "end":
+			case "revoke":
 				_, _, err := b.Revoke(t.Context(), orchestrator(), at.Task.ID)
 				require.NoError(t, err)
-				for _, k := range tree {
-					if below(k, at.Task.ID) {
-						ended[k.Task.ID] = true
-						require.True(t, !k.Task.Live(b.now) || contains(b.forgotten, k.Task.ID), "forgotten at once")
-					}
+				noteEnd(t, b, tree, ended, at.Task.ID)
+			case "end":
+				by := rapid.SampledFrom(tree).Draw(t, "by")
+				_, _, err := b.EndDelegated(t.Context(), &by.Task, at.Task.ID)
+				require.Equal(t, by != at && below(at, by.Task.ID), err == nil, "what stands below it, and nothing else: %v", err)
+				if err == nil {
+					noteEnd(t, b, tree, ended, at.Task.ID)
 				}
 			case "wait":
 				b.now = b.now.Add(time.Duration(rapid.IntRange(1, 150).Draw(t, "seconds")) * time.Second)
@@ -49,6 +50,16 @@ func TestNothingOutlivesWhatIsAbove(t *testing.T) {
 			requireTree(t, b, tree, ended)
 		}
 	})
+}
+
+// noteEnd notes that a task was ended, and all below it.
+func noteEnd(t *rapid.T, b *bench, tree []*mint.Created, ended map[string]bool, id string) {
+	for _, k := range tree {
+		if below(k, id) {
+			ended[k.Task.ID] = true
+			require.True(t, !k.Task.Live(b.now) || contains(b.forgotten, k.Task.ID), "forgotten at once")
+		}
+	}
 }
 
 func tryDelegate(t *rapid.T, b *bench, at *mint.Created) *mint.Created {

@@ -3,6 +3,7 @@
 package task
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -71,6 +72,12 @@ type Ancestor struct {
 // Live reports whether the key of t works at the time now.
 func (t *Task) Live(now time.Time) bool {
 	return t.State == Active && now.Before(t.ExpiresAt)
+}
+
+// Below reports whether t stands below the task with the given id in its tree, however
+// far; no task stands below itself.
+func (t *Task) Below(id string) bool {
+	return slices.ContainsFunc(t.Above, func(a Ancestor) bool { return a.TaskID == id })
 }
 
 // StateAt is the state as a reader should see it: an active task past its end has

@@ -17,8 +17,9 @@ import (
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
-// While a task delegates at two brokers as fast as it can, it is revoked: no child of it
-// lives afterwards, at neither broker, whichever moment it was minted in.
+// While a task delegates at two brokers as fast as it can, it is ended, by an operator or
+// by the task above it: no child of it lives afterwards, at neither broker, whichever moment
+// it was minted in.
 func TestAttack33_RevokeRace(t *testing.T) {
 	t.Parallel()
 	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -31,51 +32,78 @@ func TestAttack33_RevokeRace(t *testing.T) {
 	here.Apply(t, upstream.Manifest("things", "", testenv.Things))
 	for range 3 {
 		root := here.Mint(t, here.DelegatesToSandbox2, readThings)
-		var mu sync.Mutex
-		var children []testenv.Task
-		var load sync.WaitGroup
-		for _, b := range []*testenv.Broker{here, there, here, there} {
-			as := b.Client(t, testenv.Sandbox, root.Key)
-			load.Go(func() {
-				for {
-					child, err := testenv.TryDelegate(t, as, b.Delegation(readThings))
-					if errors.Is(err, client.TaskEnded) {
-						return
-					}
-					if err != nil {
-						t.Errorf("%v", err)
-						return
-					}
-					mu.Lock()
-					children = append(children, child)
-					mu.Unlock()
-				}
-			})
-		}
-		testenv.Eventually(t, "some children", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(children) > 8
-		})
-		_, err := here.Client(t, testenv.Operator, "").Tasks().Revoke(t.Context(), &onedoorv1.TasksRevokeRequest{TaskId: root.ID})
+		raceToEnd(t, here, there, race{as: testenv.Sandbox, task: root, root: root, end: func() error {
+			_, err := here.Client(t, testenv.Operator, "").Tasks().Revoke(t.Context(), &onedoorv1.TasksRevokeRequest{TaskId: root.ID})
+			return err
+		}})
+
+		root = here.Mint(t, here.DelegatesToSandbox2, readThings)
+		above := here.Client(t, testenv.Sandbox, root.Key)
+		r := here.Delegation(readThings)
+		r.Delegates = []string{here.SPIFFEID(testenv.Sandbox2)}
+		middle, err := testenv.TryDelegate(t, above, r)
 		require.NoError(t, err)
-		require.Empty(t, here.Tree(t, root.ID, true))
-		load.Wait()
-		require.Empty(t, here.Tree(t, root.ID, true), "nor was one born after it")
-		require.GreaterOrEqual(t, len(here.Tree(t, root.ID, false)), 1+len(children))
-		for i, child := range children {
-			_, err := here.Client(t, testenv.Sandbox2, child.Key).Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
-			require.ErrorIs(t, err, client.TaskEnded, "child %d", i)
-			if i > 20 {
-				break // each opens a connection
-			}
-		}
+		raceToEnd(t, here, there, race{as: testenv.Sandbox2, task: middle, root: root, live: 1, end: func() error {
+			_, err := above.EndDelegated(t.Context(), middle.ID)
+			return err
+		}})
 	}
 	require.Zero(t, upstream.Requests())
 }
 
+// race is a task that delegates until it is ended.
+type race struct {
+	as         testenv.Role
+	task, root testenv.Task
+	end        func() error
+	live       int // how many of the tree live afterwards
+}
+
+func raceToEnd(t *testing.T, here, there *testenv.Broker, r race) {
+	t.Helper()
+	var mu sync.Mutex
+	var children []testenv.Task
+	var load sync.WaitGroup
+	for _, b := range []*testenv.Broker{here, there, here, there} {
+		as := b.Client(t, r.as, r.task.Key)
+		load.Go(func() {
+			for {
+				child, err := testenv.TryDelegate(t, as, b.Delegation(readThings))
+				if errors.Is(err, client.TaskEnded) {
+					return
+				}
+				if err != nil {
+					t.Errorf("%v", err)
+					return
+				}
+				mu.Lock()
+				children = append(children, child)
+				mu.Unlock()
+			}
+		})
+	}
+	testenv.Eventually(t, "some children", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(children) > 8
+	})
+	require.NoError(t, r.end())
+	require.Len(t, here.Tree(t, r.root.ID, true), r.live)
+	load.Wait()
+	require.Len(t, here.Tree(t, r.root.ID, true), r.live, "nor was one born after it")
+	require.GreaterOrEqual(t, len(here.Tree(t, r.root.ID, false)), 1+len(children))
+	for i, child := range children {
+		_, err := here.Client(t, testenv.Sandbox2, child.Key).Invoke(t.Context(), "things", "things.get", map[string]string{"id": "1"})
+		require.ErrorIs(t, err, client.TaskEnded, "child %d", i)
+		if i > 20 {
+			break // each opens a connection
+		}
+	}
+}
+
 // A child's stream is cut when any task above it is revoked, at another broker too; and
-// revoking the child cuts nothing of its parent's or of its sister's.
+// ending the child, by its orchestrator or by a task above it, cuts nothing of its parent's or
+// of its sister's.
 func TestAttack33_EndsWithWhatIsAbove(t *testing.T) {
 	t.Parallel()
 	upstream := testenv.NewUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,36 +115,29 @@ func TestAttack33_EndsWithWhatIsAbove(t *testing.T) {
 	here, there := site.Start(t), site.Start(t)
 	here.Apply(t, upstream.Manifest("things", "", strings.ReplaceAll(testenv.Things, "timeout: 10s", "timeout: 10m")))
 	root := here.Mint(t, here.DelegatesToSandbox2, readThings)
+	above := here.Client(t, testenv.Sandbox, root.Key)
 	left, right := here.Delegate(t, root, readThings), here.Delegate(t, root, readThings)
-	stream := func(b *testenv.Broker, as testenv.Role, task testenv.Task) chan error {
-		s, err := b.Client(t, as, task.Key).InvokeStream(t.Context(), "things", "things.get", map[string]string{"id": "1"})
-		require.NoError(t, err)
-		ended, first := make(chan error, 1), make(chan struct{})
-		go func() {
-			var last error
-			begun := false
-			for _, err := range s.Data() {
-				if last = err; !begun {
-					begun = true
-					close(first)
-				}
-			}
-			ended <- last
-		}()
-		<-first
-		return ended
-	}
-	ofRoot, ofLeft, ofRight := stream(here, testenv.Sandbox, root), stream(here, testenv.Sandbox2, left), stream(there, testenv.Sandbox2, right)
+	r := here.Delegation(readThings)
+	r.Delegates = []string{here.SPIFFEID(testenv.Sandbox2)}
+	middle, err := testenv.TryDelegate(t, above, r)
+	require.NoError(t, err)
+	leaf, err := testenv.TryDelegate(t, here.Client(t, testenv.Sandbox2, middle.Key), here.Delegation(readThings))
+	require.NoError(t, err)
+
+	ofRoot, ofRight := running(t, here, testenv.Sandbox, root), running(t, there, testenv.Sandbox2, right)
+	ofLeft, ofMiddle, ofLeaf := running(t, here, testenv.Sandbox2, left), running(t, here, testenv.Sandbox2, middle), running(t, there, testenv.Sandbox2, leaf)
 	revoke := func(task testenv.Task) {
 		_, err := here.Client(t, testenv.Orchestrator, "").Tasks().Revoke(t.Context(), &onedoorv1.TasksRevokeRequest{TaskId: task.ID})
 		require.NoError(t, err)
 	}
 	revoke(left)
 	require.ErrorIs(t, <-ofLeft, client.TaskEnded)
-	for _, k := range here.Tree(t, root.ID, true) {
-		require.NotEqual(t, left.ID, k.GetId())
-	}
-	require.Len(t, here.Tree(t, root.ID, true), 2)
+	require.ElementsMatch(t, []string{root.ID, right.ID, middle.ID, leaf.ID}, idsOf(here.Tree(t, root.ID, true)))
+	_, err = above.EndDelegated(t.Context(), middle.ID)
+	require.NoError(t, err)
+	require.ErrorIs(t, <-ofMiddle, client.TaskEnded)
+	require.ErrorIs(t, <-ofLeaf, client.TaskEnded, "below it, at the other broker")
+	require.ElementsMatch(t, []string{root.ID, right.ID}, idsOf(here.Tree(t, root.ID, true)))
 	select {
 	case err := <-ofRoot:
 		t.Fatalf("the parent's stream ended with its child: %v", err)
@@ -127,6 +148,34 @@ func TestAttack33_EndsWithWhatIsAbove(t *testing.T) {
 	revoke(root)
 	require.ErrorIs(t, <-ofRoot, client.TaskEnded)
 	require.ErrorIs(t, <-ofRight, client.TaskEnded, "at the other broker")
+}
+
+// running is a stream of a task's that has begun; it gives how that ends.
+func running(t *testing.T, b *testenv.Broker, as testenv.Role, task testenv.Task) <-chan error {
+	t.Helper()
+	s, err := b.Client(t, as, task.Key).InvokeStream(t.Context(), "things", "things.get", map[string]string{"id": "1"})
+	require.NoError(t, err)
+	ended, first := make(chan error, 1), make(chan struct{})
+	go func() {
+		var last error
+		begun := false
+		for _, err := range s.Data() {
+			if last = err; !begun {
+				begun = true
+				close(first)
+			}
+		}
+		ended <- last
+	}()
+	<-first
+	return ended
+}
+
+func idsOf(tasks []*onedoorv1.Task) (ids []string) {
+	for _, k := range tasks {
+		ids = append(ids, k.GetId())
+	}
+	return ids
 }
 
 // All of a tree together spends what its root may spend, whoever of it calls, at whichever

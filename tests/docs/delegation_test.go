@@ -30,7 +30,7 @@ func asANewUser(t *testing.T, script ...string) string {
 // the child's end.
 func TestDelegationAsANewUser(t *testing.T) {
 	script := blocks(read(t, "docs/delegation.md"), "sh")
-	require.Len(t, script, 5)
+	require.Len(t, script, 6)
 	said := asANewUser(t, script...)
 	for _, want := range []string{
 		"DELEGATES  spiffe://onedoor.dev/sandbox/two", // of the planner
@@ -39,7 +39,9 @@ func TestDelegationAsANewUser(t *testing.T) {
 		"refused: exit status 3",                      // of the tool that it was not given
 		`{"taskKey":"od1t_`,                           // over REST
 		"PARENT ",                                     // of the child
-		" ENDED\n",                                    // its end
+		" ENDED\n\nTASK ",                             // its end, by the planner
+		"  ENDED   searcher",                          // as the orchestrator sees it
+		"  ACTIVE  reader",                            // which ends with the planner, after that
 	} {
 		require.Contains(t, said, want)
 	}

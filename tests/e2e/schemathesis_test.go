@@ -65,13 +65,15 @@ const things1 = "things: things.get READ thing:1"
 
 func asSandbox(t *testing.T, b *testenv.Broker) apiCaller {
 	call := known{Body: map[string]any{"connector": "things", "tool": "things.get", "arguments": map[string]any{"id": "1"}}}
+	task := b.Mint(t, b.DelegatesToSandbox2, things1)
 	return apiCaller{
-		as: testenv.Sandbox, key: b.Mint(t, b.DelegatesToSandbox2, things1).Key, tags: []string{"Broker"},
+		as: testenv.Sandbox, key: task.Key, tags: []string{"Broker"},
 		known: map[string]known{
 			"POST /v1/invoke": call, "POST /v1/invoke:stream": call, "POST /v1/explain": call,
 			"POST /v1/task:delegate": {Body: map[string]any{
 				"agent": "sub-agent", "sandbox": b.SPIFFEID(testenv.Sandbox2), "grants": []string{things1},
 			}},
+			"POST /v1/task:end": {Body: map[string]any{"taskId": b.Delegate(t, task, things1).ID}},
 		},
 	}
 }

@@ -51,6 +51,9 @@ func advise(err error) string {
 			return "To repeat it safely: --idempotency-key " + e.IdempotencyKey + ". CONFLICT then names the first invocation and how it ended."
 		}
 	case client.LimitReached:
+		if bound, ok := strings.CutPrefix(e.Metadata["limit"], "delegation."); ok {
+			return treeAdvice(bound, e.Metadata["raise"])
+		}
 		if e.Metadata["left"] != "" {
 			return "Make the call smaller, as it says, or mint a task with a higher limit."
 		}
@@ -71,6 +74,15 @@ func limitAdvice(e *client.Error) string {
 		advice += " An operator raises it with " + raise + " in the broker's configuration."
 	}
 	return advice
+}
+
+// treeAdvice says how a task may delegate again, whose tree has reached a bound.
+func treeAdvice(bound, raise string) string {
+	advice := "An operator raises it with " + raise + " in the broker's configuration."
+	if bound == "depth" {
+		return advice
+	}
+	return `"onedoor task end ID" frees the place of a child that is done. ` + advice
 }
 
 // reasonAdvice is the advice that depends on nothing but the reason.

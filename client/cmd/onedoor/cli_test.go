@@ -174,6 +174,11 @@ func TestCommands(t *testing.T) {
 			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_REVOKED}},
 			stdout: "task t1 REVOKED\n",
 		},
+		"task end": {
+			args: "task end t2", sent: &onedoorv1.EndDelegatedTaskRequest{TaskId: "t2"},
+			answer: &onedoorv1.EndDelegatedTaskResponse{Task: &onedoorv1.Task{Id: "t2", State: onedoorv1.TaskState_TASK_STATE_ENDED}},
+			stdout: "task t2 ENDED\n",
+		},
 		"tools": {
 			args: "tools", sent: &onedoorv1.ListToolsRequest{},
 			answer: &onedoorv1.ListToolsResponse{Tools: []*onedoorv1.Tool{{Connector: "crm", Name: "contacts.get", Description: "Reads\none",

@@ -33,8 +33,8 @@ With -o json the key is .taskKey, beside .taskId, .keyId and .expiresAt.`
 
 // Run implements the command.
 func (c *taskDelegateCmd) Run(s *session) error {
-	if os.Getenv(client.EnvTaskKey) == "" {
-		return usageError{"task delegate wants " + client.EnvTaskKey + ", the key of the task that delegates"}
+	if err := wantTaskKey("task delegate", "delegates"); err != nil {
+		return err
 	}
 	request := &onedoorv1.DelegateTaskRequest{Agent: c.Agent, Sandbox: c.Sandbox, Grants: c.Grant, Delegates: c.Delegate}
 	if c.TTL != 0 {
@@ -47,4 +47,38 @@ func (c *taskDelegateCmd) Run(s *session) error {
 		}
 		return s.showMinted(answer)
 	})
+}
+
+type taskEndCmd struct {
+	ID string `arg:"" name:"id" help:"The task's id."`
+}
+
+func (taskEndCmd) Help() string {
+	return `Your own task is that of ONEDOOR_TASK_KEY; it ends what it delegated, at whatever depth, and never itself. The
+key of what ends is refused within a second on every broker, calls that run are cut, and its place is free for
+another. Ending a task twice does no harm.
+
+  onedoor task end 0198c5a2-7a3e-7c10-9d5e-2f6a1b3c4d5e`
+}
+
+// Run implements the command.
+func (c *taskEndCmd) Run(s *session) error {
+	if err := wantTaskKey("task end", "delegated it"); err != nil {
+		return err
+	}
+	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+		answer, err := cl.Broker().EndDelegatedTask(ctx, &onedoorv1.EndDelegatedTaskRequest{TaskId: c.ID})
+		if err != nil {
+			return err
+		}
+		return s.showEnded(answer)
+	})
+}
+
+// wantTaskKey refuses a command that a task gives where there is none.
+func wantTaskKey(command, does string) error {
+	if os.Getenv(client.EnvTaskKey) == "" {
+		return usageError{command + " wants " + client.EnvTaskKey + ", the key of the task that " + does}
+	}
+	return nil
 }

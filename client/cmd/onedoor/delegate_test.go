@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,16 +64,18 @@ func TestTaskDelegate(t *testing.T) {
 	}
 }
 
-func TestTaskDelegateRefused(t *testing.T) {
-	t.Run("without a task of one's own", func(t *testing.T) {
-		broker := &brokertest.Broker{}
-		stage(t, broker)
-		t.Setenv("ONEDOOR_TASK_KEY", "")
-		code, _, stderr := onedoor(t, "", delegate...)
-		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "ONEDOOR_TASK_KEY")
-		require.Empty(t, broker.Calls())
-	})
+func TestTaskOfSubAgentsRefused(t *testing.T) {
+	for name, command := range map[string][]string{"delegate": delegate, "end": {"task", "end", "t2"}} {
+		t.Run(name+" without a task of one's own", func(t *testing.T) {
+			broker := &brokertest.Broker{}
+			stage(t, broker)
+			t.Setenv("ONEDOOR_TASK_KEY", "")
+			code, _, stderr := onedoor(t, "", command...)
+			require.Equal(t, exitUsage, code)
+			require.Contains(t, stderr, "task "+name+" wants ONEDOOR_TASK_KEY")
+			require.Empty(t, broker.Calls())
+		})
+	}
 	t.Run("wider than one's own", func(t *testing.T) {
 		refusal := brokertest.Refusal(codes.PermissionDenied, "DELEGATION_WIDENS", "grants[1]: no grant of the parent's holds it", 0, "field", "grants[1]")
 		broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) { return nil, refusal }}
@@ -83,4 +86,21 @@ func TestTaskDelegateRefused(t *testing.T) {
 		require.Contains(t, stderr, "DELEGATION_WIDENS: grants[1]")
 		require.Contains(t, stderr, "onedoor task get")
 	})
+}
+
+// What has reached a bound of its tree is not told that a grant is used up.
+func TestAdviceOnFullTrees(t *testing.T) {
+	for bound, frees := range map[string]bool{"children": true, "tree": true, "depth": false} {
+		t.Run(bound, func(t *testing.T) {
+			refusal := brokertest.Refusal(codes.FailedPrecondition, "LIMIT_REACHED", "as many as it may have", 0,
+				"limit", "delegation."+bound, "raise", "limits.delegation."+bound)
+			broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) { return nil, refusal }}
+			stage(t, broker)
+			code, _, stderr := onedoor(t, "", delegate...)
+			require.Equal(t, exitState, code)
+			require.Contains(t, stderr, "limits.delegation."+bound)
+			require.Equal(t, frees, strings.Contains(stderr, "onedoor task end ID"), stderr)
+			require.NotContains(t, stderr, "grant")
+		})
+	}
 }

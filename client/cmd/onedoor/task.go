@@ -23,9 +23,10 @@ const maxIDToken = 16 << 10
 type taskCmd struct {
 	Create   taskCreateCmd   `cmd:"" help:"Mint a task and print its key, this once."`
 	Delegate taskDelegateCmd `cmd:"" help:"Mint a task for a sub-agent out of that of ONEDOOR_TASK_KEY (sandboxes)."`
+	End      taskEndCmd      `cmd:"" help:"End a task below that of ONEDOOR_TASK_KEY, and all below it (sandboxes)."`
 	Get      taskGetCmd      `cmd:"" help:"Show a task; without an id, the one of ONEDOOR_TASK_KEY."`
 	List     taskListCmd     `cmd:"" help:"List tasks, newest first."`
-	Revoke   taskRevokeCmd   `cmd:"" help:"End a task now."`
+	Revoke   taskRevokeCmd   `cmd:"" help:"End a task now, and all below it (orchestrators and operators)."`
 }
 
 type taskCreateCmd struct {
@@ -204,9 +205,20 @@ func (c *taskRevokeCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.show(answer, func(t *table) {
-			t.line("task %s %s", answer.GetTask().GetId(), enum(answer.GetTask().GetState(), "TASK_STATE_"))
-		})
+		return s.showEnded(answer)
+	})
+}
+
+// ended is the answer to both commands that end a task.
+type ended interface {
+	proto.Message
+	GetTask() *onedoorv1.Task
+}
+
+// showEnded shows which task has ended, and how.
+func (s *session) showEnded(answer ended) error {
+	return s.show(answer, func(t *table) {
+		t.line("task %s %s", answer.GetTask().GetId(), enum(answer.GetTask().GetState(), "TASK_STATE_"))
 	})
 }
 

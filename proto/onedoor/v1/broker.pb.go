@@ -1295,6 +1295,98 @@ func (x *DelegateTaskResponse) GetTask() *Task {
 	return nil
 }
 
+// EndDelegatedTaskRequest names a task below the caller's own.
+type EndDelegatedTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task's id.
+	TaskId        string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndDelegatedTaskRequest) Reset() {
+	*x = EndDelegatedTaskRequest{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndDelegatedTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndDelegatedTaskRequest) ProtoMessage() {}
+
+func (x *EndDelegatedTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndDelegatedTaskRequest.ProtoReflect.Descriptor instead.
+func (*EndDelegatedTaskRequest) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *EndDelegatedTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+// EndDelegatedTaskResponse holds the ended task.
+type EndDelegatedTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task as it stands now.
+	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndDelegatedTaskResponse) Reset() {
+	*x = EndDelegatedTaskResponse{}
+	mi := &file_onedoor_v1_broker_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndDelegatedTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndDelegatedTaskResponse) ProtoMessage() {}
+
+func (x *EndDelegatedTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_onedoor_v1_broker_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndDelegatedTaskResponse.ProtoReflect.Descriptor instead.
+func (*EndDelegatedTaskResponse) Descriptor() ([]byte, []int) {
+	return file_onedoor_v1_broker_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *EndDelegatedTaskResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 var File_onedoor_v1_broker_proto protoreflect.FileDescriptor
 
 const file_onedoor_v1_broker_proto_rawDesc = "" +
@@ -1400,7 +1492,11 @@ const file_onedoor_v1_broker_proto_rawDesc = "" +
 	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x129\n" +
 	"\n" +
 	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12$\n" +
-	"\x04task\x18\x05 \x01(\v2\x10.onedoor.v1.TaskR\x04task2\x93\x05\n" +
+	"\x04task\x18\x05 \x01(\v2\x10.onedoor.v1.TaskR\x04task\"<\n" +
+	"\x17EndDelegatedTaskRequest\x12!\n" +
+	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"@\n" +
+	"\x18EndDelegatedTaskResponse\x12$\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.onedoor.v1.TaskR\x04task2\x8b\x06\n" +
 	"\x06Broker\x12V\n" +
 	"\x06Invoke\x12\x19.onedoor.v1.InvokeRequest\x1a\x1a.onedoor.v1.InvokeResponse\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
 	"/v1/invoke\x12q\n" +
@@ -1410,7 +1506,8 @@ const file_onedoor_v1_broker_proto_rawDesc = "" +
 	"\aExplain\x12\x1a.onedoor.v1.ExplainRequest\x1a\x1b.onedoor.v1.ExplainResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/explain\x12T\n" +
 	"\aGetTask\x12\x1a.onedoor.v1.GetTaskRequest\x1a\x1b.onedoor.v1.GetTaskResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/task\x12o\n" +
-	"\fDelegateTask\x12\x1f.onedoor.v1.DelegateTaskRequest\x1a .onedoor.v1.DelegateTaskResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/task:delegateB7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
+	"\fDelegateTask\x12\x1f.onedoor.v1.DelegateTaskRequest\x1a .onedoor.v1.DelegateTaskResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/task:delegate\x12v\n" +
+	"\x10EndDelegatedTask\x12#.onedoor.v1.EndDelegatedTaskRequest\x1a$.onedoor.v1.EndDelegatedTaskResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/task:endB7Z5github.com/onedoor/onedoor/proto/onedoor/v1;onedoorv1b\x06proto3"
 
 var (
 	file_onedoor_v1_broker_proto_rawDescOnce sync.Once
@@ -1424,65 +1521,70 @@ func file_onedoor_v1_broker_proto_rawDescGZIP() []byte {
 	return file_onedoor_v1_broker_proto_rawDescData
 }
 
-var file_onedoor_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_onedoor_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_onedoor_v1_broker_proto_goTypes = []any{
-	(*InvokeRequest)(nil),         // 0: onedoor.v1.InvokeRequest
-	(*InvokeResponse)(nil),        // 1: onedoor.v1.InvokeResponse
-	(*InvokeStreamRequest)(nil),   // 2: onedoor.v1.InvokeStreamRequest
-	(*InvokeStreamResponse)(nil),  // 3: onedoor.v1.InvokeStreamResponse
-	(*InvokeStreamHead)(nil),      // 4: onedoor.v1.InvokeStreamHead
-	(*InvokeStreamEnd)(nil),       // 5: onedoor.v1.InvokeStreamEnd
-	(*RelayRequest)(nil),          // 6: onedoor.v1.RelayRequest
-	(*RelayResponse)(nil),         // 7: onedoor.v1.RelayResponse
-	(*ListToolsRequest)(nil),      // 8: onedoor.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 9: onedoor.v1.ListToolsResponse
-	(*Tool)(nil),                  // 10: onedoor.v1.Tool
-	(*ExplainRequest)(nil),        // 11: onedoor.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 12: onedoor.v1.ExplainResponse
-	(*GetTaskRequest)(nil),        // 13: onedoor.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 14: onedoor.v1.GetTaskResponse
-	(*DelegateTaskRequest)(nil),   // 15: onedoor.v1.DelegateTaskRequest
-	(*DelegateTaskResponse)(nil),  // 16: onedoor.v1.DelegateTaskResponse
-	nil,                           // 17: onedoor.v1.InvokeResponse.HeadersEntry
-	nil,                           // 18: onedoor.v1.InvokeStreamHead.HeadersEntry
-	(Severity)(0),                 // 19: onedoor.v1.Severity
-	(*Task)(nil),                  // 20: onedoor.v1.Task
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*InvokeRequest)(nil),            // 0: onedoor.v1.InvokeRequest
+	(*InvokeResponse)(nil),           // 1: onedoor.v1.InvokeResponse
+	(*InvokeStreamRequest)(nil),      // 2: onedoor.v1.InvokeStreamRequest
+	(*InvokeStreamResponse)(nil),     // 3: onedoor.v1.InvokeStreamResponse
+	(*InvokeStreamHead)(nil),         // 4: onedoor.v1.InvokeStreamHead
+	(*InvokeStreamEnd)(nil),          // 5: onedoor.v1.InvokeStreamEnd
+	(*RelayRequest)(nil),             // 6: onedoor.v1.RelayRequest
+	(*RelayResponse)(nil),            // 7: onedoor.v1.RelayResponse
+	(*ListToolsRequest)(nil),         // 8: onedoor.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),        // 9: onedoor.v1.ListToolsResponse
+	(*Tool)(nil),                     // 10: onedoor.v1.Tool
+	(*ExplainRequest)(nil),           // 11: onedoor.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 12: onedoor.v1.ExplainResponse
+	(*GetTaskRequest)(nil),           // 13: onedoor.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),          // 14: onedoor.v1.GetTaskResponse
+	(*DelegateTaskRequest)(nil),      // 15: onedoor.v1.DelegateTaskRequest
+	(*DelegateTaskResponse)(nil),     // 16: onedoor.v1.DelegateTaskResponse
+	(*EndDelegatedTaskRequest)(nil),  // 17: onedoor.v1.EndDelegatedTaskRequest
+	(*EndDelegatedTaskResponse)(nil), // 18: onedoor.v1.EndDelegatedTaskResponse
+	nil,                              // 19: onedoor.v1.InvokeResponse.HeadersEntry
+	nil,                              // 20: onedoor.v1.InvokeStreamHead.HeadersEntry
+	(Severity)(0),                    // 21: onedoor.v1.Severity
+	(*Task)(nil),                     // 22: onedoor.v1.Task
+	(*durationpb.Duration)(nil),      // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 24: google.protobuf.Timestamp
 }
 var file_onedoor_v1_broker_proto_depIdxs = []int32{
-	17, // 0: onedoor.v1.InvokeResponse.headers:type_name -> onedoor.v1.InvokeResponse.HeadersEntry
+	19, // 0: onedoor.v1.InvokeResponse.headers:type_name -> onedoor.v1.InvokeResponse.HeadersEntry
 	4,  // 1: onedoor.v1.InvokeStreamResponse.head:type_name -> onedoor.v1.InvokeStreamHead
 	5,  // 2: onedoor.v1.InvokeStreamResponse.end:type_name -> onedoor.v1.InvokeStreamEnd
-	18, // 3: onedoor.v1.InvokeStreamHead.headers:type_name -> onedoor.v1.InvokeStreamHead.HeadersEntry
+	20, // 3: onedoor.v1.InvokeStreamHead.headers:type_name -> onedoor.v1.InvokeStreamHead.HeadersEntry
 	4,  // 4: onedoor.v1.RelayResponse.head:type_name -> onedoor.v1.InvokeStreamHead
 	5,  // 5: onedoor.v1.RelayResponse.end:type_name -> onedoor.v1.InvokeStreamEnd
 	10, // 6: onedoor.v1.ListToolsResponse.tools:type_name -> onedoor.v1.Tool
-	19, // 7: onedoor.v1.Tool.severity:type_name -> onedoor.v1.Severity
-	19, // 8: onedoor.v1.ExplainResponse.severity:type_name -> onedoor.v1.Severity
-	20, // 9: onedoor.v1.GetTaskResponse.task:type_name -> onedoor.v1.Task
-	21, // 10: onedoor.v1.DelegateTaskRequest.ttl:type_name -> google.protobuf.Duration
-	22, // 11: onedoor.v1.DelegateTaskResponse.expires_at:type_name -> google.protobuf.Timestamp
-	20, // 12: onedoor.v1.DelegateTaskResponse.task:type_name -> onedoor.v1.Task
-	0,  // 13: onedoor.v1.Broker.Invoke:input_type -> onedoor.v1.InvokeRequest
-	2,  // 14: onedoor.v1.Broker.InvokeStream:input_type -> onedoor.v1.InvokeStreamRequest
-	6,  // 15: onedoor.v1.Broker.Relay:input_type -> onedoor.v1.RelayRequest
-	8,  // 16: onedoor.v1.Broker.ListTools:input_type -> onedoor.v1.ListToolsRequest
-	11, // 17: onedoor.v1.Broker.Explain:input_type -> onedoor.v1.ExplainRequest
-	13, // 18: onedoor.v1.Broker.GetTask:input_type -> onedoor.v1.GetTaskRequest
-	15, // 19: onedoor.v1.Broker.DelegateTask:input_type -> onedoor.v1.DelegateTaskRequest
-	1,  // 20: onedoor.v1.Broker.Invoke:output_type -> onedoor.v1.InvokeResponse
-	3,  // 21: onedoor.v1.Broker.InvokeStream:output_type -> onedoor.v1.InvokeStreamResponse
-	7,  // 22: onedoor.v1.Broker.Relay:output_type -> onedoor.v1.RelayResponse
-	9,  // 23: onedoor.v1.Broker.ListTools:output_type -> onedoor.v1.ListToolsResponse
-	12, // 24: onedoor.v1.Broker.Explain:output_type -> onedoor.v1.ExplainResponse
-	14, // 25: onedoor.v1.Broker.GetTask:output_type -> onedoor.v1.GetTaskResponse
-	16, // 26: onedoor.v1.Broker.DelegateTask:output_type -> onedoor.v1.DelegateTaskResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	21, // 7: onedoor.v1.Tool.severity:type_name -> onedoor.v1.Severity
+	21, // 8: onedoor.v1.ExplainResponse.severity:type_name -> onedoor.v1.Severity
+	22, // 9: onedoor.v1.GetTaskResponse.task:type_name -> onedoor.v1.Task
+	23, // 10: onedoor.v1.DelegateTaskRequest.ttl:type_name -> google.protobuf.Duration
+	24, // 11: onedoor.v1.DelegateTaskResponse.expires_at:type_name -> google.protobuf.Timestamp
+	22, // 12: onedoor.v1.DelegateTaskResponse.task:type_name -> onedoor.v1.Task
+	22, // 13: onedoor.v1.EndDelegatedTaskResponse.task:type_name -> onedoor.v1.Task
+	0,  // 14: onedoor.v1.Broker.Invoke:input_type -> onedoor.v1.InvokeRequest
+	2,  // 15: onedoor.v1.Broker.InvokeStream:input_type -> onedoor.v1.InvokeStreamRequest
+	6,  // 16: onedoor.v1.Broker.Relay:input_type -> onedoor.v1.RelayRequest
+	8,  // 17: onedoor.v1.Broker.ListTools:input_type -> onedoor.v1.ListToolsRequest
+	11, // 18: onedoor.v1.Broker.Explain:input_type -> onedoor.v1.ExplainRequest
+	13, // 19: onedoor.v1.Broker.GetTask:input_type -> onedoor.v1.GetTaskRequest
+	15, // 20: onedoor.v1.Broker.DelegateTask:input_type -> onedoor.v1.DelegateTaskRequest
+	17, // 21: onedoor.v1.Broker.EndDelegatedTask:input_type -> onedoor.v1.EndDelegatedTaskRequest
+	1,  // 22: onedoor.v1.Broker.Invoke:output_type -> onedoor.v1.InvokeResponse
+	3,  // 23: onedoor.v1.Broker.InvokeStream:output_type -> onedoor.v1.InvokeStreamResponse
+	7,  // 24: onedoor.v1.Broker.Relay:output_type -> onedoor.v1.RelayResponse
+	9,  // 25: onedoor.v1.Broker.ListTools:output_type -> onedoor.v1.ListToolsResponse
+	12, // 26: onedoor.v1.Broker.Explain:output_type -> onedoor.v1.ExplainResponse
+	14, // 27: onedoor.v1.Broker.GetTask:output_type -> onedoor.v1.GetTaskResponse
+	16, // 28: onedoor.v1.Broker.DelegateTask:output_type -> onedoor.v1.DelegateTaskResponse
+	18, // 29: onedoor.v1.Broker.EndDelegatedTask:output_type -> onedoor.v1.EndDelegatedTaskResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_onedoor_v1_broker_proto_init() }
@@ -1507,7 +1609,7 @@ func file_onedoor_v1_broker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onedoor_v1_broker_proto_rawDesc), len(file_onedoor_v1_broker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

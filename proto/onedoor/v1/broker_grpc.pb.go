@@ -19,13 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Broker_Invoke_FullMethodName       = "/onedoor.v1.Broker/Invoke"
-	Broker_InvokeStream_FullMethodName = "/onedoor.v1.Broker/InvokeStream"
-	Broker_Relay_FullMethodName        = "/onedoor.v1.Broker/Relay"
-	Broker_ListTools_FullMethodName    = "/onedoor.v1.Broker/ListTools"
-	Broker_Explain_FullMethodName      = "/onedoor.v1.Broker/Explain"
-	Broker_GetTask_FullMethodName      = "/onedoor.v1.Broker/GetTask"
-	Broker_DelegateTask_FullMethodName = "/onedoor.v1.Broker/DelegateTask"
+	Broker_Invoke_FullMethodName           = "/onedoor.v1.Broker/Invoke"
+	Broker_InvokeStream_FullMethodName     = "/onedoor.v1.Broker/InvokeStream"
+	Broker_Relay_FullMethodName            = "/onedoor.v1.Broker/Relay"
+	Broker_ListTools_FullMethodName        = "/onedoor.v1.Broker/ListTools"
+	Broker_Explain_FullMethodName          = "/onedoor.v1.Broker/Explain"
+	Broker_GetTask_FullMethodName          = "/onedoor.v1.Broker/GetTask"
+	Broker_DelegateTask_FullMethodName     = "/onedoor.v1.Broker/DelegateTask"
+	Broker_EndDelegatedTask_FullMethodName = "/onedoor.v1.Broker/EndDelegatedTask"
 )
 
 // BrokerClient is the client API for Broker service.
@@ -59,6 +60,11 @@ type BrokerClient interface {
 	// counts against every task above it, and it ends when one of them does. It works
 	// for the same user, and only under a SPIFFE ID that the parent's delegates name.
 	DelegateTask(ctx context.Context, in *DelegateTaskRequest, opts ...grpc.CallOption) (*DelegateTaskResponse, error)
+	// EndDelegatedTask ends a task that stands below the caller's own in its tree, and
+	// all that stands below that one: here at once, at every other broker within a second.
+	// Ending a task that has ended already changes nothing. Any other id, be it the
+	// caller's own, of a task elsewhere or of none, is TASK_UNKNOWN.
+	EndDelegatedTask(ctx context.Context, in *EndDelegatedTaskRequest, opts ...grpc.CallOption) (*EndDelegatedTaskResponse, error)
 }
 
 type brokerClient struct {
@@ -157,6 +163,16 @@ func (c *brokerClient) DelegateTask(ctx context.Context, in *DelegateTaskRequest
 	return out, nil
 }
 
+func (c *brokerClient) EndDelegatedTask(ctx context.Context, in *EndDelegatedTaskRequest, opts ...grpc.CallOption) (*EndDelegatedTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndDelegatedTaskResponse)
+	err := c.cc.Invoke(ctx, Broker_EndDelegatedTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BrokerServer is the server API for Broker service.
 // All implementations must embed UnimplementedBrokerServer
 // for forward compatibility.
@@ -188,6 +204,11 @@ type BrokerServer interface {
 	// counts against every task above it, and it ends when one of them does. It works
 	// for the same user, and only under a SPIFFE ID that the parent's delegates name.
 	DelegateTask(context.Context, *DelegateTaskRequest) (*DelegateTaskResponse, error)
+	// EndDelegatedTask ends a task that stands below the caller's own in its tree, and
+	// all that stands below that one: here at once, at every other broker within a second.
+	// Ending a task that has ended already changes nothing. Any other id, be it the
+	// caller's own, of a task elsewhere or of none, is TASK_UNKNOWN.
+	EndDelegatedTask(context.Context, *EndDelegatedTaskRequest) (*EndDelegatedTaskResponse, error)
 	mustEmbedUnimplementedBrokerServer()
 }
 
@@ -218,6 +239,9 @@ func (UnimplementedBrokerServer) GetTask(context.Context, *GetTaskRequest) (*Get
 }
 func (UnimplementedBrokerServer) DelegateTask(context.Context, *DelegateTaskRequest) (*DelegateTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DelegateTask not implemented")
+}
+func (UnimplementedBrokerServer) EndDelegatedTask(context.Context, *EndDelegatedTaskRequest) (*EndDelegatedTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndDelegatedTask not implemented")
 }
 func (UnimplementedBrokerServer) mustEmbedUnimplementedBrokerServer() {}
 func (UnimplementedBrokerServer) testEmbeddedByValue()                {}
@@ -352,6 +376,24 @@ func _Broker_DelegateTask_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Broker_EndDelegatedTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndDelegatedTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServer).EndDelegatedTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Broker_EndDelegatedTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServer).EndDelegatedTask(ctx, req.(*EndDelegatedTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Broker_ServiceDesc is the grpc.ServiceDesc for Broker service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -378,6 +420,10 @@ var Broker_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DelegateTask",
 			Handler:    _Broker_DelegateTask_Handler,
+		},
+		{
+			MethodName: "EndDelegatedTask",
+			Handler:    _Broker_EndDelegatedTask_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

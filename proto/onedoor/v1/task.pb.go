@@ -96,7 +96,7 @@ const (
 	TaskState_TASK_STATE_PENDING TaskState = 1
 	// Live: its key works.
 	TaskState_TASK_STATE_ACTIVE TaskState = 2
-	// Ended by its orchestrator.
+	// Ended by its orchestrator, or by a task above it.
 	TaskState_TASK_STATE_ENDED TaskState = 3
 	// Ended by force.
 	TaskState_TASK_STATE_REVOKED TaskState = 4

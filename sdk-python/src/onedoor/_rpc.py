@@ -58,6 +58,10 @@ GET_TASK = Method[pb.GetTaskRequest, pb.GetTaskResponse]("GetTask", pb.GetTaskRe
 DELEGATE_TASK = Method[pb.DelegateTaskRequest, pb.DelegateTaskResponse](
     "DelegateTask", pb.DelegateTaskResponse, effect=True
 )
+# No effect that a repeat could double.
+END_DELEGATED_TASK = Method[pb.EndDelegatedTaskRequest, pb.EndDelegatedTaskResponse](
+    "EndDelegatedTask", pb.EndDelegatedTaskResponse
+)
 
 
 def serialize(request: Message) -> bytes:

@@ -153,6 +153,11 @@ class AsyncClient:
         m = await _try(attempts, lambda: self._call(_rpc.DELEGATE_TASK, request, attempts))
         return answer.delegated(m)
 
+    async def end_delegated(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """As `Client.end_delegated`."""
+        request = pb.EndDelegatedTaskRequest(task_id=task_id)
+        return answer.task((await self._ask(_rpc.END_DELEGATED_TASK, request, timeout)).task)
+
     async def close(self) -> None:
         """Ends every connection, and with them the calls that still run."""
         async with self._starting:

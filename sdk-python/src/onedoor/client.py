@@ -184,6 +184,18 @@ class Client:
         m = _try(attempts, lambda: self._call(_rpc.DELEGATE_TASK, request, attempts))
         return answer.delegated(m)
 
+    def end_delegated(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Ends a task that this client's own delegated, or that stands further below it, and
+        with it all that stands below that; gives it as it stands then.
+
+        Within a second no broker takes its key any more, and calls that run are cut. Ending
+        one that has ended already changes nothing, so to end it again is always safe, and
+        this is tried again like a question. The client's own task, one that does not stand
+        below it and one that there is not are all TaskUnknown.
+        """
+        request = pb.EndDelegatedTaskRequest(task_id=task_id)
+        return answer.task(self._ask(_rpc.END_DELEGATED_TASK, request, timeout).task)
+
     def close(self) -> None:
         """Ends every connection, and with them the calls that still run."""
         for link in self._links.drop():
@@ -205,7 +217,7 @@ class Client:
         return f"<onedoor.Client of {self._addr}>"
 
     def _ask(self, method: _rpc.Method[Q, A], request: Q, timeout: float | None) -> A:
-        """Makes a call that has no effect."""
+        """Makes a call that has no effect, or none that a repeat could double."""
         attempts = Attempts(_requests.limit(timeout, self._timeout))
         return _try(attempts, lambda: self._call(method, request, attempts))
 

@@ -47,6 +47,21 @@ def test_its_key_is_worth_nothing_here(client, kind):
         other.close()
 
 
+def test_its_end(client, kind):
+    child = client.delegate(agent="reader", sandbox=THERE, grants=["things: things.get READ thing:1"], ttl=60)
+    for _ in range(2):
+        ended = client.end_delegated(child.task_id)
+        assert (ended.id, ended.state) == (child.task_id, "ENDED")
+    reader = make(kind, task_key=child.task_key, workload_socket=os.environ["ONEDOOR_TEST_SOCKET2"])
+    try:
+        with pytest.raises(errors.TaskEnded):
+            reader.task()
+    finally:
+        reader.close()
+    with pytest.raises(errors.TaskUnknown):
+        client.end_delegated(client.task().id)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

@@ -87,3 +87,33 @@ def test_delegation_is_repeated_only_where_surely_nothing_was_made(new_rig, reas
     except errors.StoreUnavailable:
         pass
     assert len(rig.calls) == calls
+
+
+def test_end_delegated(new_rig):
+    answer = pb.EndDelegatedTaskResponse(task=task_pb2.Task(id="t2", state=3))
+    rig = new_rig(lambda n, call: answer)
+    ended = rig.client.end_delegated("t2")
+    assert (ended.id, ended.state) == ("t2", "ENDED")
+    assert (rig.calls[0].method, rig.calls[0].request.task_id) == ("EndDelegatedTask", "t2")
+
+
+@pytest.mark.parametrize("reason", ["RATE_LIMITED", "STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE"])
+def test_an_end_is_repeated_since_it_ends_nothing_twice(new_rig, reason):
+    def answer(n, call):
+        if n == 1:
+            raise Refusal(Code.UNAVAILABLE, reason)
+        return default(call)
+
+    rig = new_rig(answer)
+    rig.client.end_delegated("t2")
+    assert len(rig.calls) == 2
+
+
+def test_an_end_of_what_is_not_below(new_rig):
+    def answer(n, call):
+        raise Refusal(Code.NOT_FOUND, "TASK_UNKNOWN")
+
+    rig = new_rig(answer)
+    with pytest.raises(errors.TaskUnknown):
+        rig.client.end_delegated("t2")
+    assert len(rig.calls) == 1

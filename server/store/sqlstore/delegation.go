@@ -20,9 +20,12 @@ LEFT JOIN grants g ON g.workspace_id = t.workspace_id AND g.task_id = t.id
 LEFT JOIN grant_counters c ON c.workspace_id = g.workspace_id AND c.task_id = g.task_id AND c.grant_id = g.id
 WHERE t.workspace_id = $1 AND t.id = $2`
 
+// What was minted since a time also expires after it. The root is none of those.
 const countTree = `
-SELECT SUM(1), SUM(CASE WHEN parent_id = $4 THEN 1 ELSE 0 END)
-FROM tasks WHERE workspace_id = $1 AND root_id = $2 AND expires_us > $3 AND state IN ('PENDING', 'ACTIVE')`
+SELECT SUM(CASE WHEN state IN ('PENDING', 'ACTIVE') THEN 1 ELSE 0 END),
+    SUM(CASE WHEN state IN ('PENDING', 'ACTIVE') AND parent_id = $4 THEN 1 ELSE 0 END),
+    SUM(CASE WHEN depth > 0 AND created_us > $3 THEN 1 ELSE 0 END)
+FROM tasks WHERE workspace_id = $1 AND root_id = $2 AND expires_us > $3`
 
 const insertDelegation = `
 INSERT INTO delegations (workspace_id, task_id, above)
@@ -114,18 +117,20 @@ func misfit(m *mint.Minted, p *parent) string {
 func checkBounds(ctx context.Context, t *tx, m *mint.Minted) error {
 	const what = "create task: count its tree"
 	child, d := &m.Task, m.Delegation
-	var tree, children *int64
-	_, err := t.query(ctx, what, func(scan scanner) error { return scan(&tree, &children) },
+	var tree, children, minted *int64
+	_, err := t.query(ctx, what, func(scan scanner) error { return scan(&tree, &children, &minted) },
 		countTree, child.Workspace, child.RootID, micros(d.CountFrom), child.ParentID)
 	switch {
 	case err != nil:
 		return err
-	case tree == nil || children == nil: // the parent lives, so there is one at least
+	case tree == nil || children == nil || minted == nil: // the parent lives, so there is one at least
 		return t.fail(conflict(what, "there is none"))
 	case *children >= int64(d.Bounds.Children):
 		return t.fail(fmt.Errorf("%s: %w", what, mint.ErrTooManyChildren))
 	case *tree >= int64(d.Bounds.Tree):
 		return t.fail(fmt.Errorf("%s: %w", what, mint.ErrTreeFull))
+	case *minted >= int64(d.Bounds.Tree):
+		return t.fail(fmt.Errorf("%s: %w", what, mint.ErrTreeTooFast))
 	}
 	return nil
 }

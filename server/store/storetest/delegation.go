@@ -79,6 +79,9 @@ func delegationsRefused(t *testing.T, b Backend, root, ended mint.Minted) {
 	bounds := func(bounds mint.Bounds) func(*mint.Minted) {
 		return func(m *mint.Minted) { m.Delegation.Bounds = bounds }
 	}
+	countFrom := func(at time.Time) func(*mint.Minted) {
+		return func(m *mint.Minted) { m.Delegation.CountFrom = at }
+	}
 	for name, c := range map[string]struct {
 		child mint.Minted
 		want  error
@@ -96,13 +99,14 @@ func delegationsRefused(t *testing.T, b Backend, root, ended mint.Minted) {
 		"no limit under one":     {born(t, tight), store.ErrConflict},
 		"no child allowed":       {born(t, root, bounds(mint.Bounds{})), mint.ErrTooManyChildren},
 		"a full tree":            {born(t, root, bounds(mint.Bounds{Children: 9, Tree: 1})), mint.ErrTreeFull},
+		"minted too fast":        {born(t, root, bounds(mint.Bounds{Children: 9, Tree: 2}), countFrom(noon.Add(-time.Microsecond))), mint.ErrTreeTooFast},
 		"a root with a chain":    {born(t, root, func(m *mint.Minted) { m.Task.ParentID, m.Task.RootID, m.Task.Depth = "", m.Task.ID, 0 }), store.ErrConflict},
 	} {
 		require.ErrorIs(t, b.Tasks.CreateTask(ctx, c.child), c.want, name)
 		_, _, err := b.Tasks.Task(ctx, here, c.child.Task.ID)
 		require.ErrorIs(t, err, store.ErrNotFound, name)
 	}
-	require.NoError(t, b.Tasks.CreateTask(ctx, born(t, root, bounds(mint.Bounds{Children: 1, Tree: 2}))), "what has ended is not counted")
+	require.NoError(t, b.Tasks.CreateTask(ctx, born(t, root, bounds(mint.Bounds{Children: 1, Tree: 2}))), "what has ended is not counted, once it was not minted of late")
 	require.ErrorIs(t, b.Tasks.CreateTask(ctx, born(t, root, bounds(mint.Bounds{Children: 1, Tree: 9}))), mint.ErrTooManyChildren)
 	require.NoError(t, b.Tasks.CreateTask(ctx, born(t, other, bounds(mint.Bounds{Children: 1, Tree: 2}))), "each tree is counted by itself")
 }
