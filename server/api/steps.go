@@ -14,6 +14,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/task"
 )
@@ -51,6 +52,10 @@ func (c *Chain) logged(in *call, err error, code, reason string) {
 	}
 	if in.caller != nil {
 		attrs = append(attrs, "task_id", in.caller.Task.ID, "key_id", in.caller.Task.KeyID)
+	}
+	var left *egress.Error
+	if errors.As(err, &left) && left.Proxy != "" {
+		attrs = append(attrs, "proxy", left.Proxy)
 	}
 	switch cause := errors.Unwrap(fault.From(err)); {
 	case err == nil:
