@@ -153,7 +153,7 @@ func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Contex
 	in.peer.Address = authn.Address(ctx)
 	r, ok := c.table[in.method]
 	if !ok {
-		return fault.New(fault.CallerNotAllowed, "no such RPC", nil)
+		return fault.New(fault.CallerNotAllowed, "no such RPC", nil).With("mend", "version")
 	}
 	in.rule = r
 	return next(ctx)

@@ -386,7 +386,12 @@ func TestExitCodes(t *testing.T) {
 	}{
 		"refused":              {codes.PermissionDenied, "RESOURCE_NOT_GRANTED", nil, 3, "onedoor explain"},
 		"task ended":           {codes.Unauthenticated, "TASK_ENDED", nil, 3, "onedoor task create"},
-		"role":                 {codes.PermissionDenied, "CALLER_NOT_ALLOWED", nil, 3, "SPIFFE_ENDPOINT_SOCKET"},
+		"role":                 {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "role"}, 3, "SPIFFE_ENDPOINT_SOCKET that of the right role"},
+		"workspace":            {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "workspace"}, 3, "Is --workspace-name right"},
+		"denied":               {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "deny_list"}, 3, "spiffe.denied_ids_file"},
+		"older broker":         {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "version"}, 3, "update it"},
+		"no delegates":         {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "delegates"}, 3, "onedoor task create --delegate ID"},
+		"bound":                {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"raise", "workspaces.orchestrators.max_severity"}, 3, "allows it with workspaces.orchestrators.max_severity in"},
 		"invalid":              {codes.InvalidArgument, "ARGUMENT_INVALID", []string{"invocation_id", "i9"}, 4, "invocation i9"},
 		"not found":            {codes.NotFound, "TOOL_UNKNOWN", nil, 4, "onedoor tools"},
 		"credential of a user": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "user", "bob smith", "slot", "admin", "mend", "put"}, 5, "onedoor credential put crm --user 'bob smith' --slot admin --from-file FILE"},
@@ -423,6 +428,18 @@ func TestExitCodes(t *testing.T) {
 				require.True(t, strings.HasPrefix(stderr, "onedoor: "+tc.reason+": in words\n"), stderr)
 			}
 		})
+	}
+}
+
+// Advice on roles is for those whose role is wrong, and for nobody else.
+func TestAdviceOnRolesOnlyWhereRolesAreThePoint(t *testing.T) {
+	for _, metadata := range [][]string{nil, {"mend", "deny_list"}, {"mend", "version"}, {"mend", "delegates"}, {"mend", "new"}, {"raise", "workspaces.orchestrators.connectors"}} {
+		stage(t, &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
+			return nil, brokertest.Refusal(codes.PermissionDenied, "CALLER_NOT_ALLOWED", "in words", 0, metadata...)
+		}})
+		_, _, stderr := onedoor(t, "", "task", "list")
+		require.NotContains(t, stderr, "SPIFFE_ENDPOINT_SOCKET", metadata)
+		require.NotContains(t, stderr, "--workspace-name", metadata)
 	}
 }
 
