@@ -81,7 +81,7 @@ func reasonAdvice(reason client.Reason) string {
 	case client.SVIDMissing, client.SVIDInvalid:
 		return "The broker does not trust this process's SVID. Is " + client.EnvWorkloadSocket + " the Workload API of the right trust domain?"
 	case client.TaskKeyInvalid:
-		return "Is " + client.EnvTaskKey + " set? A key works only with the very SPIFFE ID for which its task was made."
+		return "Is " + client.EnvTaskKey + " the whole key of this sandbox's task? It works only with the very SPIFFE ID for which the task was made."
 	case client.TaskEnded:
 		return "Its key never works again. An orchestrator can mint a new task: onedoor task create"
 	case client.ConnectorUnknown:

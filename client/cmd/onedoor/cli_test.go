@@ -172,7 +172,22 @@ func TestCommands(t *testing.T) {
 		"task revoke": {
 			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
 			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_REVOKED}},
-			stdout: "task t1 REVOKED\n",
+			stdout: "task t1 is revoked (REVOKED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke by its orchestrator": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ENDED}},
+			stdout: "task t1 is ended (ENDED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke too late": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_EXPIRED}},
+			stdout: "task t1 had expired already (EXPIRED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke, as nobody knows it": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ACTIVE}},
+			stdout: "task t1 ACTIVE\n",
 		},
 		"tools": {
 			args: "tools", sent: &onedoorv1.ListToolsRequest{},
@@ -517,6 +532,7 @@ func TestUsage(t *testing.T) {
 		"a purpose unknown":      {[]string{"keys", "rotate", "tls"}, "tls"},
 		"no limit":               {[]string{"audit", "list", "--limit", "0"}, "--limit"},
 		"no environment":         {[]string{"tools"}, "ONEDOOR_ADDR"},
+		"no environment, again":  {[]string{"task", "delegate", "--agent", "a", "--sandbox", "s", "--grant", "g"}, "ONEDOOR_ADDR"},
 		"no socket":              {[]string{"svid", "--write", "."}, "SPIFFE_ENDPOINT_SOCKET"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -527,6 +543,23 @@ func TestUsage(t *testing.T) {
 			require.NotContains(t, stderr, "hunter2", "values stay out of messages")
 		})
 	}
+}
+
+// What only a sandbox can do is not even tried without the key of its task.
+func TestNoCallWithoutATaskKey(t *testing.T) {
+	broker := &brokertest.Broker{}
+	stage(t, broker)
+	t.Setenv("ONEDOOR_TASK_KEY", "")
+	for _, args := range [][]string{
+		{"tools"}, {"invoke", "crm", "contacts.get"}, {"invoke", "crm", "contacts.get", "--stream"}, {"explain", "crm", "contacts.get"},
+		{"task", "get"}, delegate,
+	} {
+		code, stdout, stderr := onedoor(t, "", args...)
+		require.Equal(t, exitUsage, code, args)
+		require.Empty(t, stdout)
+		require.Regexp(t, "^onedoor: USAGE: [a-z ]+ wants .*ONEDOOR_TASK_KEY", stderr)
+	}
+	require.Empty(t, broker.Calls())
 }
 
 func TestHelpAndVersion(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,14 +32,11 @@ With -o json the key is .taskKey, beside .taskId, .keyId and .expiresAt.`
 
 // Run implements the command.
 func (c *taskDelegateCmd) Run(s *session) error {
-	if os.Getenv(client.EnvTaskKey) == "" {
-		return usageError{"task delegate wants " + client.EnvTaskKey + ", the key of the task that delegates"}
-	}
 	request := &onedoorv1.DelegateTaskRequest{Agent: c.Agent, Sandbox: c.Sandbox, Grants: c.Grant, Delegates: c.Delegate}
 	if c.TTL != 0 {
 		request.Ttl = durationpb.New(c.TTL)
 	}
-	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("task delegate", adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		answer, err := cl.Broker().DelegateTask(ctx, request)
 		if err != nil {
 			return err

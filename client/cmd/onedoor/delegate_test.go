@@ -64,15 +64,6 @@ func TestTaskDelegate(t *testing.T) {
 }
 
 func TestTaskDelegateRefused(t *testing.T) {
-	t.Run("without a task of one's own", func(t *testing.T) {
-		broker := &brokertest.Broker{}
-		stage(t, broker)
-		t.Setenv("ONEDOOR_TASK_KEY", "")
-		code, _, stderr := onedoor(t, "", delegate...)
-		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "ONEDOOR_TASK_KEY")
-		require.Empty(t, broker.Calls())
-	})
 	t.Run("wider than one's own", func(t *testing.T) {
 		refusal := brokertest.Refusal(codes.PermissionDenied, "DELEGATION_WIDENS", "grants[1]: no grant of the parent's holds it", 0, "field", "grants[1]")
 		broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) { return nil, refusal }}
