@@ -162,7 +162,7 @@ func (d *Directory) Resolve(id spiffeid.ID, workspace string, roles ...Role) (Id
 	case len(found) == 0 && workspace != "":
 		return Identity{}, notAllowed("workspace", fmt.Sprintf("this SPIFFE ID is no %s of the workspace %q", either(roles), workspace))
 	case len(found) == 0:
-		return Identity{}, notAllowed("role", "this SPIFFE ID is no " + either(roles))
+		return Identity{}, notAllowed("role", "this SPIFFE ID is no "+either(roles))
 	}
 	for _, r := range found {
 		if r.Workspace == DefaultWorkspace {
