@@ -39,7 +39,7 @@ func TestDelegationAsANewUser(t *testing.T) {
 		"refused: exit status 3",                      // of the tool that it was not given
 		`{"taskKey":"od1t_`,                           // over REST
 		"PARENT ",                                     // of the child
-		" ENDED\n",                                    // its end
+		" is ended (ENDED)",                           // its end
 	} {
 		require.Contains(t, said, want)
 	}
