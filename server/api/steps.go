@@ -14,6 +14,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/authn"
+	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/task"
 )
@@ -51,6 +52,10 @@ func (c *Chain) logged(in *call, err error, code, reason string) {
 	}
 	if in.caller != nil {
 		attrs = append(attrs, "task_id", in.caller.Task.ID, "key_id", in.caller.Task.KeyID)
+	}
+	var left *egress.Error
+	if errors.As(err, &left) && left.Proxy != "" {
+		attrs = append(attrs, "proxy", left.Proxy)
 	}
 	switch cause := errors.Unwrap(fault.From(err)); {
 	case err == nil:
@@ -148,7 +153,7 @@ func (c *Chain) admitted(ctx context.Context, in *call, next func(context.Contex
 	in.peer.Address = authn.Address(ctx)
 	r, ok := c.table[in.method]
 	if !ok {
-		return fault.New(fault.CallerNotAllowed, "no such RPC", nil)
+		return fault.New(fault.CallerNotAllowed, "no such RPC", nil).With("mend", "version")
 	}
 	in.rule = r
 	return next(ctx)

@@ -1,13 +1,13 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -60,6 +60,7 @@ type world struct {
 	down    error
 	invalid error
 	spans   *tracetest.InMemoryExporter
+	log     bytes.Buffer // of one call at a time
 }
 
 func spiffe(path string) spiffeid.ID {
@@ -95,7 +96,7 @@ func newWorld(t *testing.T) *world {
 		Limits:   w.limits(),
 		Tracer:   tracer(w),
 		Validate: func(proto.Message) error { w.validated++; return w.invalid },
-		NewID:    uuid.NewString, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		NewID:    uuid.NewString, Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	})
 	return w
 }

@@ -159,7 +159,7 @@ func (a *App) grpcServer() (_ *server, err error) {
 	g := grpc.NewServer(append(guarded,
 		// What nobody registered goes through the chain too, which refuses it.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
-			return fault.New(fault.CallerNotAllowed, "no such RPC", nil)
+			return fault.New(fault.CallerNotAllowed, "no such RPC", nil).With("mend", "version")
 		}),
 		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxSendMsgSize(maxSend), grpc.MaxConcurrentStreams(maxStreams),
 		// Not grown by what the peer seems able to send: behind its one message a peer could

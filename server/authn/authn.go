@@ -95,7 +95,7 @@ func Address(ctx context.Context) string {
 func (a *Authenticator) Workload(ctx context.Context) (Peer, error) {
 	who, err := a.workload(ctx)
 	if err == nil && a.o.Denied.Denies(who.ID) {
-		return who, fault.New(fault.CallerNotAllowed, "this SPIFFE ID is denied", nil)
+		return who, fault.New(fault.CallerNotAllowed, "this SPIFFE ID is denied", nil).With("mend", "deny_list")
 	}
 	return who, err
 }

@@ -144,7 +144,7 @@ type Identity struct {
 // "default" among several. The error says CALLER_NOT_ALLOWED.
 func (d *Directory) Resolve(id spiffeid.ID, workspace string, roles ...Role) (Identity, error) {
 	if workspace != "" && !isName(workspace) {
-		return Identity{}, notAllowed("there is no such workspace") // not repeated: nobody has validated it yet
+		return Identity{}, notAllowed("workspace", "there is no such workspace") // not repeated: nobody has validated it yet
 	}
 	var found []Identity
 	for i := range d.workspaces {
@@ -160,9 +160,9 @@ func (d *Directory) Resolve(id spiffeid.ID, workspace string, roles ...Role) (Id
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0 && workspace != "":
-		return Identity{}, notAllowed(fmt.Sprintf("this SPIFFE ID is no %s of the workspace %q", either(roles), workspace))
+		return Identity{}, notAllowed("workspace", fmt.Sprintf("this SPIFFE ID is no %s of the workspace %q", either(roles), workspace))
 	case len(found) == 0:
-		return Identity{}, notAllowed("this SPIFFE ID is no " + either(roles))
+		return Identity{}, notAllowed("role", "this SPIFFE ID is no "+either(roles))
 	}
 	for _, r := range found {
 		if r.Workspace == DefaultWorkspace {
@@ -212,7 +212,10 @@ func (d *Directory) WorkspaceOf(id spiffeid.ID) string {
 	return name
 }
 
-func notAllowed(public string) error { return fault.New(fault.CallerNotAllowed, public, nil) }
+// notAllowed is a refusal that another identity, or the name of another workspace, mends.
+func notAllowed(mend, public string) error {
+	return fault.New(fault.CallerNotAllowed, public, nil).With("mend", mend)
+}
 
 func either(roles []Role) string {
 	names := make([]string, len(roles))

@@ -94,6 +94,9 @@ func TestResolve(t *testing.T) {
 			require.Equal(t, c.reason != "", err != nil)
 			require.Equal(t, c.reason == "" || fault.Is(err, c.reason), true)
 			require.Equal(t, c.workspace, got.Workspace)
+			if c.reason == fault.CallerNotAllowed {
+				require.Equal(t, map[bool]string{true: "role", false: "workspace"}[c.asked == ""], fault.From(err).Metadata["mend"])
+			}
 		})
 	}
 	require.Equal(t, "a", d.WorkspaceOf(dirID("/s/a/one")))

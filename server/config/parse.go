@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"regexp"
+	"reflect"
 	"strings"
 	"time"
 
@@ -33,17 +33,20 @@ func Load(path string) (*Config, error) {
 // Parse reads and checks a configuration. Its error lists every fault.
 func Parse(text []byte) (*Config, error) {
 	c := &Config{}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	var typed *yaml.TypeError
-	err := dec.Decode(c)
-	switch {
+	var doc yaml.Node
+	switch err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("  the file is empty")
-	case errors.As(err, &typed):
-		return nil, list(plain(typed.Errors))
 	case err != nil:
 		return nil, list([]string{err.Error()})
+	}
+	if faults := shapeOf(&doc, reflect.TypeFor[Config]()); len(faults) > 0 {
+		return nil, list(faults)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := decode(dec, c); err != nil {
+		return nil, err
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return nil, list([]string{"more than one YAML document"})
@@ -55,28 +58,17 @@ func Parse(text []byte) (*Config, error) {
 	return c, nil
 }
 
-// moved are fields that stand elsewhere than they did.
-var moved = map[string]string{
-	"calls_per_second": "limits.task.calls_per_second", "call_burst": "limits.task.call_burst", "concurrent": "limits.task.concurrent",
-}
-
-var unknownField = regexp.MustCompile(`^(line \d+: )field (\S+) not found in type config\.(\w+)$`)
-
-// plain says in the configuration's own words what yaml says in those of Go's types.
-func plain(faults []string) []string {
-	said := make([]string, len(faults))
-	for i, text := range faults {
-		said[i] = text
-		m := unknownField.FindStringSubmatch(text)
-		if m == nil {
-			continue
-		}
-		said[i] = m[1] + `unknown field "` + m[2] + `"`
-		if to := moved[m[2]]; to != "" && m[3] == "Limits" {
-			said[i] += "; it is " + to + " now"
-		}
+// decode reads a document of the right shape: what is refused now stands twice, or holds itself.
+func decode(dec *yaml.Decoder, c *Config) error {
+	var typed *yaml.TypeError
+	err := dec.Decode(c)
+	switch {
+	case errors.As(err, &typed):
+		return list(typed.Errors)
+	case err != nil:
+		return list([]string{err.Error()})
 	}
-	return said
+	return nil
 }
 
 func list(faults []string) error {

@@ -23,7 +23,7 @@ type queryParam struct {
 // "form". taken are the places that are none of theirs.
 func (r *reader) pairings(n *yaml.Node, d *draft, what string, taken []string) []queryParam {
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, "%s: want a mapping of parameter to argument", what)
+		r.wrong(n, what, "a mapping of parameter to argument")
 		return nil
 	}
 	var list []queryParam

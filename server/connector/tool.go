@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -193,9 +194,14 @@ func isPointer(s string) bool {
 }
 
 func (r *reader) timeout(n *yaml.Node, name string, most time.Duration) time.Duration {
-	d, err := time.ParseDuration(r.text(n, name, maxName))
+	want := fmt.Sprintf("a duration like 10s, at most %s", most)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		r.wrong(n, name, want)
+		return 0
+	}
+	d, err := time.ParseDuration(n.Value)
 	if err != nil || d < time.Millisecond || d > most {
-		r.fail(n, "%s: want a duration like 10s, at most %s", name, most)
+		r.fail(n, "%s: want %s", name, want)
 	}
 	return d
 }

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/yamlnode"
 )
 
 const (
@@ -30,6 +31,15 @@ type lineFault struct {
 
 func (r *reader) fail(n *yaml.Node, format string, args ...any) {
 	r.faults = append(r.faults, lineFault{n.Line, fmt.Sprintf(format, args...)})
+}
+
+// wrong refuses a value that is of another type than the one wanted.
+func (r *reader) wrong(n *yaml.Node, what, want string) {
+	text := what + ": want " + want + ", not " + yamlnode.Describe(n)
+	if n.Kind == yaml.ScalarNode && n.ShortTag() != "!!str" && n.ShortTag() != "!!null" && want == "a string" {
+		text += " without quotes"
+	}
+	r.fail(n, "%s", text)
 }
 
 // err gives everything found, in the order of lines; nil where there is nothing.
@@ -156,7 +166,7 @@ type field struct {
 // fields reads a mapping whose every key has its field. what names the mapping.
 func (r *reader) fields(n *yaml.Node, what string, known ...field) {
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, "%s: want a mapping", what)
+		r.wrong(n, what, "a mapping")
 		return
 	}
 	given := map[string]*yaml.Node{}
@@ -179,7 +189,7 @@ func (r *reader) fields(n *yaml.Node, what string, known ...field) {
 // text reads a string of one byte at least and at most limit bytes.
 func (r *reader) text(n *yaml.Node, what string, limit int) string {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
-		r.fail(n, "%s: want a string", what)
+		r.wrong(n, what, "a string")
 		return ""
 	}
 	if n.Value == "" || len(n.Value) > limit {
@@ -191,7 +201,7 @@ func (r *reader) text(n *yaml.Node, what string, limit int) string {
 
 func (r *reader) boolean(n *yaml.Node, what string) bool {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-		r.fail(n, "%s: want true or false", what)
+		r.wrong(n, what, "true or false")
 		return false
 	}
 	return n.Value == "true"
@@ -199,9 +209,13 @@ func (r *reader) boolean(n *yaml.Node, what string) bool {
 
 // list gives the elements of a list that is not empty.
 func (r *reader) list(n *yaml.Node, what string) []*yaml.Node {
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		r.fail(n, "%s: want a list that is not empty", what)
+	const want = "a list that is not empty"
+	if n.Kind != yaml.SequenceNode {
+		r.wrong(n, what, want)
 		return nil
+	}
+	if len(n.Content) == 0 {
+		r.fail(n, "%s: want %s", what, want)
 	}
 	return n.Content
 }

@@ -68,6 +68,6 @@ func stsFault(p purchase, err error) error {
 		return fault.Invalid("arguments", "name so many resources that AWS does not take a session policy for them: make several calls")
 	case sts.Unavailable, sts.Unclear:
 	}
-	return fault.New(fault.UpstreamUnavailable, "connector "+c.Name+": AWS's STS cannot be had now; nothing was sent to the upstream", err).
+	return fault.New(fault.UpstreamUnavailable, "connector "+c.Name+": AWS's STS cannot be had now"+onTheWay(err)+"; nothing was sent to the upstream", err).
 		With("connector", c.Name)
 }

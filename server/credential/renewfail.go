@@ -7,6 +7,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/connector"
+	"github.com/onedoor/onedoor/server/egress"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/oauth"
 )
@@ -70,7 +71,7 @@ func needsReconnect(c *connector.Connector, slot connector.Slot, why string) err
 func reasonText(e *oauth.Error) string {
 	switch e.Kind {
 	case oauth.NotSent:
-		return "the token endpoint cannot be reached"
+		return "the token endpoint cannot be reached" + onTheWay(e)
 	case oauth.Busy:
 		return "the token endpoint asks to be left alone for a while"
 	case oauth.Refused:
@@ -81,6 +82,22 @@ func reasonText(e *oauth.Error) string {
 	case oauth.Unclear:
 	}
 	return "the token endpoint failed"
+}
+
+// onTheWay adds to words for what could not be reached that a proxy is the cause, if it is:
+// in full where the proxy's secret is missing, which an operator mends.
+func onTheWay(err error) string {
+	var e *egress.Error
+	switch {
+	case !errors.As(err, &e):
+	case errors.Is(e, egress.ErrNoProxySecret):
+		return ": " + egress.ErrNoProxySecret.Error()
+	case e.AtProxy:
+		return ": the proxy on the way fails, as the broker's log says"
+	case e.Proxy != "":
+		return " through the proxy on the way"
+	}
+	return ""
 }
 
 // tokenFault is the error for a caller whose token could not be had. No upstream was

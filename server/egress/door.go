@@ -85,10 +85,10 @@ func (d *Door) Do(ctx context.Context, key PoolKey, policy Policy, req *Request,
 		return nil, err
 	}
 	shown := at.shows
-	via, err := d.route(ctx, key, policy, req.Origin, shown)
-	if err != nil {
+	via, unable := d.route(ctx, key, policy, req.Origin, shown)
+	if unable != nil {
 		cancel()
-		return nil, err
+		return nil, via.failed(unable)
 	}
 	if at, err = at.sign(out, req.Body); err != nil {
 		cancel()
@@ -104,7 +104,7 @@ func (d *Door) Do(ctx context.Context, key PoolKey, policy Policy, req *Request,
 	answer, err := transport.RoundTrip(out) //nolint:bodyclose // the Response closes it
 	if err != nil {
 		defer cancel()
-		return nil, classify(ctx, err, sent.Load())
+		return nil, via.failed(classify(ctx, err, sent.Load()))
 	}
 	answer.Body = times.body(answer.Body, lim.Idle)
 	return newResponse(ctx, cancel, answer, via.watch(at), lim)

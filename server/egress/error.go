@@ -48,13 +48,20 @@ func (k Kind) String() string {
 }
 
 // Error is an exchange that gave no complete answer. Its text and its cause are
-// fixed sentences: never a URL, a query, an address, or anything that an upstream wrote.
+// fixed sentences: never a URL, a query, an address, a proxy's name, or anything that an
+// upstream wrote.
 type Error struct {
 	// Kind says what happened.
 	Kind Kind
 	// Sent says whether any byte of the request may have reached the upstream. In
 	// doubt it is true.
 	Sent bool
+	// Proxy names the proxy through which the exchange was to go; empty for none. It is for
+	// the log, and not for whoever called.
+	Proxy string
+	// AtProxy says that the fault is the proxy's: it could not be reached or used, refused,
+	// or misbehaved. One that says of itself that it could not connect has done its part.
+	AtProxy bool
 
 	cause error
 }
@@ -67,6 +74,8 @@ func (e *Error) Error() string {
 // Unwrap gives the cause, which is as safe to print as the Error.
 func (e *Error) Unwrap() error { return e.cause }
 
+func atProxy(kind Kind, cause error) *Error { return &Error{Kind: kind, AtProxy: true, cause: cause} }
+
 func denied(cause error) *Error { return &Error{Kind: Denied, cause: cause} }
 
 func answered(kind Kind, cause error) *Error { return &Error{Kind: kind, Sent: true, cause: cause} }
@@ -76,7 +85,7 @@ func answered(kind Kind, cause error) *Error { return &Error{Kind: kind, Sent: t
 func classify(ctx context.Context, err error, sent bool) *Error {
 	var own *Error
 	if errors.As(err, &own) {
-		return &Error{Kind: own.Kind, Sent: own.Sent || sent, cause: own.cause}
+		return &Error{Kind: own.Kind, Sent: own.Sent || sent, AtProxy: own.AtProxy, cause: own.cause}
 	}
 	if cause := whyEnded(ctx); cause != nil {
 		return &Error{Kind: TimedOut, Sent: sent, cause: cause}

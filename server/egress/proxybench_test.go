@@ -127,6 +127,17 @@ func (b *bench) behind(t testing.TB, resolver egress.Resolver, secrets egress.Pr
 	t.Cleanup(b.door.Close)
 }
 
+// requireAtProxy holds that an error names the proxy, in a field of its own and not in its
+// text, and whose fault it was: the proxy's, or that of what is behind it.
+func requireAtProxy(t testing.TB, err error, at bool) {
+	t.Helper()
+	var own *egress.Error
+	require.ErrorAs(t, err, &own)
+	require.Equal(t, "casb", own.Proxy)
+	require.NotContains(t, own.Error(), "casb")
+	require.Equal(t, at, own.AtProxy, "%v", err)
+}
+
 // named resolves each name to one address.
 type named map[string]string
 

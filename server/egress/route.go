@@ -35,20 +35,20 @@ var (
 )
 
 // route finds the way of an exchange. Whatever is missing for it is an error, and never a
-// reason to go directly.
-func (d *Door) route(ctx context.Context, key PoolKey, policy Policy, to Origin, shows *certificate) (route, error) {
+// reason to go directly; the route beside it says no more than through which proxy it was.
+func (d *Door) route(ctx context.Context, key PoolKey, policy Policy, to Origin, shows *certificate) (route, *Error) {
 	p := d.options.Routing.find(key, to)
 	if p == nil {
 		return route{}, nil
 	}
 	r := route{proxy: p, inspected: slices.Contains(p.Inspects, scopeOf(key))}
 	if r.inspected && (shows != nil || !policy.ServerID.IsZero()) {
-		return route{}, denied(errInspected)
+		return r, denied(errInspected)
 	}
 	if p.Authenticates {
 		if err := d.authorize(ctx, &r); err != nil {
 			d.options.Log.WarnContext(ctx, "egress proxy not used", "proxy", p.Name, "reason", err.Error())
-			return route{}, err
+			return r, err
 		}
 	}
 	if d.options.Log.Enabled(ctx, slog.LevelDebug) {
@@ -57,16 +57,24 @@ func (d *Door) route(ctx context.Context, key PoolKey, policy Policy, to Origin,
 	return r, nil
 }
 
-func (d *Door) authorize(ctx context.Context, r *route) error {
+// failed names the proxy of the route in an error of an exchange that was to take it.
+func (r route) failed(e *Error) *Error {
+	if r.proxy != nil {
+		e.Proxy = r.proxy.Name
+	}
+	return e
+}
+
+func (d *Door) authorize(ctx context.Context, r *route) *Error {
 	if d.options.ProxySecrets == nil {
-		return denied(ErrNoProxySecret)
+		return atProxy(Denied, ErrNoProxySecret)
 	}
 	given, version, err := d.options.ProxySecrets.ProxySecret(ctx, r.proxy.Name)
 	switch {
 	case errors.Is(err, ErrNoProxySecret):
-		return denied(ErrNoProxySecret)
+		return atProxy(Denied, ErrNoProxySecret)
 	case err != nil: // its text may hold anything
-		return &Error{Kind: Unreachable, cause: errProxySecret}
+		return atProxy(Unreachable, errProxySecret)
 	case given.reveal == nil || version == "" || !given.reveal().knows(given.reveal().header[proxyAuthorization]):
 		return denied(errUnscrubbed)
 	}

@@ -31,6 +31,7 @@ var (
 	errProxySize   = errors.New("the proxy on the way answers CONNECT with too large a header")
 	errProxyEarly  = errors.New("the proxy on the way sends bytes of its own into the tunnel")
 	errProxyClosed = errors.New("the proxy on the way closed the connection")
+	errProxyTime   = errors.New("the proxy on the way took too long to connect")
 )
 
 // tunnel gets a connection to one of the judged addresses through the proxy. Only where
@@ -73,15 +74,15 @@ func (d *dialer) targets(addrs []netip.Addr) []string {
 func refusal(status int) error {
 	switch {
 	case status == http.StatusProxyAuthRequired, status == http.StatusUnauthorized:
-		return denied(errProxyAuth)
+		return atProxy(Denied, errProxyAuth)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
 		return &Error{Kind: Unreachable, cause: errProxyFailed}
 	case status/100 == 4:
-		return denied(errProxyRefuse)
+		return atProxy(Denied, errProxyRefuse)
 	case status/100 == 5:
 		return &Error{Kind: Unreachable, cause: errProxyFailed}
 	}
-	return &Error{Kind: Unreachable, cause: errProxyAnswer}
+	return atProxy(Unreachable, errProxyAnswer)
 }
 
 // ask makes a connection to the proxy and sends CONNECT. Its errors are *Error.
@@ -93,7 +94,7 @@ func (d *dialer) ask(ctx context.Context, target string) (conn net.Conn, status 
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	status, err = connectThrough(conn, target, d.via.header())
 	if !stop() {
-		err = &Error{Kind: Unreachable, cause: errConnectTime}
+		err = atProxy(Unreachable, errProxyTime)
 	}
 	if err != nil {
 		_ = conn.Close()
@@ -135,9 +136,9 @@ func (d *dialer) reachProxy(ctx context.Context) (net.Conn, error) {
 func ofProxy(err error) error {
 	var own *Error
 	if !errors.As(err, &own) {
-		return &Error{Kind: Unreachable, cause: errConnection}
+		return atProxy(Unreachable, errConnection)
 	}
-	return &Error{Kind: own.Kind, cause: fmt.Errorf("the proxy on the way: %w", own.cause)}
+	return atProxy(own.Kind, fmt.Errorf("the proxy on the way: %w", own.cause))
 }
 
 // connectThrough sends CONNECT (RFC 9110, 9.3.6) and gives the status of the answer. This
@@ -152,7 +153,7 @@ func connectThrough(conn net.Conn, target, authorization string) (int, error) {
 	}
 	status, err := readAnswer(conn)
 	if err != nil {
-		return 0, &Error{Kind: Unreachable, cause: err}
+		return 0, atProxy(Unreachable, err)
 	}
 	return status, nil
 }
@@ -194,7 +195,7 @@ func readCause(err error, full bool) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errProxyClosed
 	}
-	return safeCause(err)
+	return fmt.Errorf("the proxy on the way: %w", safeCause(err))
 }
 
 // statusOf reads "HTTP/1.x NNN reason" (RFC 9112, 4); 0 where it is none.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,7 @@ func TestTunnelMisbehaves(t *testing.T) {
 		return func(c net.Conn, _ string) { _, _ = io.WriteString(c, text); _, _ = io.Copy(io.Discard, c) }
 	}
 	const auth = "the proxy on the way refuses how the broker authenticates"
+	behind := []string{"429", "502", "plaintext after it", "TLS of another CA", "closes when it stands"} // the proxy did its part
 	for name, c := range map[string]struct {
 		answer func(net.Conn, string)
 		kind   egress.Kind
@@ -138,6 +140,7 @@ func TestTunnelMisbehaves(t *testing.T) {
 			b.behind(t, answer("127.0.0.1"), nil, "http://"+f.addr.String(), nil)
 			err := b.refuse(t, b.get("/path"), c.kind, false)
 			require.ErrorContains(t, err, c.cause)
+			requireAtProxy(t, err, !slices.Contains(behind, name))
 			require.NotEmpty(t, f.seen())
 		})
 	}
@@ -204,7 +207,7 @@ func TestTunnelWaitsNoLongerThanTheCall(t *testing.T) {
 	b := newBench(t, newAuthority(t), f.addr, nil)
 	b.behind(t, answer("127.0.0.1"), nil, "http://"+f.addr.String(), nil)
 	b.limits.Total = 100 * time.Millisecond
-	b.refuse(t, b.get("/path"), egress.TimedOut, false)
+	requireAtProxy(t, b.refuse(t, b.get("/path"), egress.TimedOut, false), false)
 }
 
 // Where the proxy cannot be reached nobody is, the upstream least of all.
@@ -258,7 +261,9 @@ func TestTunnelToNoProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, ca, upstream.Listener.Addr(), nil)
 			b.behind(t, named{host: "127.0.0.1", "proxy.test": "127.0.0.1"}, nil, c.url, c.edit)
-			require.ErrorContains(t, b.refuse(t, b.get("/path"), c.kind, false), c.cause)
+			err := b.refuse(t, b.get("/path"), c.kind, false)
+			require.ErrorContains(t, err, c.cause)
+			requireAtProxy(t, err, true)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestTunnelSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.behind(t, answer("127.0.0.1"), c.secrets, "http://"+f.addr.String(), nil)
-			b.refuse(t, b.get("/path"), c.kind, false)
+			requireAtProxy(t, b.refuse(t, b.get("/path"), c.kind, false), !strings.HasPrefix(name, "no "))
 		})
 	}
 	b.behind(t, answer("127.0.0.1"), nil, "http://"+f.addr.String(), func(p *egress.Proxy) { p.Authenticates = true })
@@ -100,6 +101,7 @@ func TestTunnelInspected(t *testing.T) {
 	before := len(f.seen())
 	_, err := b.ask(t, shown)
 	require.ErrorContains(t, requireError(t, err, egress.Denied, false), "inspects this connection")
+	requireAtProxy(t, err, false)
 	b.policy.ServerID = spiffeid.RequireFromString("spiffe://prod.example/crm")
 	require.ErrorContains(t, b.refuse(t, b.get("/path"), egress.Denied, false), "inspects this connection")
 	b.policy.ServerID = spiffeid.ID{}

@@ -125,6 +125,12 @@ func TestCreateRefuses(t *testing.T) {
 		"delegates above":           {req(func(r *mint.Request) { r.Delegates = []string{"spiffe://example.org/ns/"} }), denied, "delegates[0]"},
 		"delegates of a like name":  {req(func(r *mint.Request) { r.Delegates = []string{"spiffe://example.org/ns/a-evil/"} }), denied, "delegates[0]"},
 	}
+	// Which bound of the orchestrator is to be raised, for what is beyond one.
+	raise := map[string]string{
+		"an operator": "", "sandbox elsewhere": "sandboxes", "sandbox with a like name": "sandboxes", "sandbox of another domain": "sandboxes",
+		"may not assert users": "may_assert_users", "another connector": "connectors", "no connectors at all": "connectors",
+		"too severe": "max_severity", "delegate elsewhere": "sandboxes", "delegates above": "sandboxes", "delegates of a like name": "sandboxes",
+	}
 	for name, k := range cases {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -135,6 +141,9 @@ func TestCreateRefuses(t *testing.T) {
 			require.True(t, fault.Is(err, k.reason), "%v", err)
 			require.ErrorContains(t, err, k.says)
 			require.Equal(t, 1, strings.Count(err.Error(), string(k.reason)), "the reason stands once: %v", err)
+			bound, beyond := raise[name]
+			require.Equal(t, k.reason == denied, beyond)
+			require.Equal(t, bound, strings.TrimPrefix(fault.From(err).Metadata["raise"], "workspaces.orchestrators."))
 			b.requireEmpty(t)
 		})
 	}

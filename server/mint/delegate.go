@@ -67,7 +67,7 @@ func (m *Mint) child(parent *task.Task, r DelegateRequest, now time.Time) (task.
 		return task.Task{}, bounded("depth", fmt.Sprintf("this task is already %d below its root", parent.Depth), m.o.Bounds.Depth, "delegate from a task further up")
 	}
 	if len(parent.Delegates) == 0 {
-		return task.Task{}, fault.New(fault.CallerNotAllowed, "this task may not delegate: its orchestrator named no delegates when it was minted (task create --delegate ID)", nil)
+		return task.Task{}, fault.New(fault.CallerNotAllowed, "this task may not delegate: its orchestrator named no delegates when it was minted (task create --delegate ID)", nil).With("mend", "delegates")
 	}
 	if err := checkAgent(r.Agent); err != nil {
 		return task.Task{}, err

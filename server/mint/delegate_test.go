@@ -225,6 +225,7 @@ func TestDelegationByWhatHasEnded(t *testing.T) {
 	b.watched.fail = store.ErrUnavailable
 	_, err = b.Delegate(t.Context(), &other.Task, other.Grants, delegation())
 	require.True(t, fault.Is(err, fault.CallerNotAllowed), "a child without delegates of its own: %v", err)
+	require.Equal(t, "delegates", fault.From(err).Metadata["mend"])
 	_, err = b.Delegate(t.Context(), &root.Task, root.Grants, delegation())
 	require.True(t, fault.Is(err, fault.StoreUnavailable), "%v", err)
 }

@@ -30,7 +30,7 @@ func (m *Mint) grants(ctx context.Context, by authn.Identity, texts []string, en
 			return nil, fault.Invalid(field, err.Error())
 		}
 		if !by.Orchestrator.MayUse(g.Connector) {
-			return nil, fault.New(fault.CallerNotAllowed, fmt.Sprintf("%s: this orchestrator may not grant the connector %s", field, g.Connector), nil)
+			return nil, exceeds("connectors", fmt.Sprintf("%s: this orchestrator may not grant the connector %s", field, g.Connector))
 		}
 		if current[g.Connector] == nil {
 			c, err := m.current(ctx, by.Workspace, g.Connector)
@@ -58,7 +58,7 @@ func (m *Mint) current(ctx context.Context, workspace, name string) (*connector.
 // fix pins one grant to a connector and checks it against its orchestrator's bounds.
 func (m *Mint) fix(g *grant.Grant, c *connector.Connector, o *authn.Orchestrator, end time.Time, field string) error {
 	if g.MaxSeverity > o.MaxSeverity {
-		return fault.New(fault.CallerNotAllowed, fmt.Sprintf("%s: this orchestrator may grant at most %s", field, o.MaxSeverity), nil)
+		return exceeds("max_severity", fmt.Sprintf("%s: this orchestrator may grant at most %s", field, o.MaxSeverity))
 	}
 	tools, err := c.ExpandTools(g.Tools)
 	if err != nil {

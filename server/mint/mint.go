@@ -86,7 +86,7 @@ type Created struct {
 // written in one transaction.
 func (m *Mint) Create(ctx context.Context, by authn.Identity, r Request) (*Created, error) {
 	if by.Orchestrator == nil {
-		return nil, fault.New(fault.CallerNotAllowed, "only an orchestrator mints tasks", nil)
+		return nil, fault.New(fault.CallerNotAllowed, "only an orchestrator mints tasks", nil).With("mend", "role")
 	}
 	now := m.o.Now()
 	t, err := m.draft(by, r, now)
@@ -126,7 +126,7 @@ func (m *Mint) draft(by authn.Identity, r Request, now time.Time) (task.Task, er
 	case err != nil:
 		return task.Task{}, fault.Invalid("sandbox", "not a SPIFFE ID: want spiffe://trust-domain/path")
 	case !o.MayBind(sandbox):
-		return task.Task{}, fault.New(fault.CallerNotAllowed, fmt.Sprintf("sandbox: this orchestrator may only bind tasks to %s and below", o.Sandboxes), nil)
+		return task.Task{}, exceeds("sandboxes", fmt.Sprintf("sandbox: this orchestrator may only bind tasks to %s and below", o.Sandboxes))
 	case r.TTL <= 0:
 		return task.Task{}, fault.Invalid("ttl", "must be positive")
 	case r.TTL > o.MaxTTL:
@@ -168,10 +168,15 @@ func checkDelegates(o *authn.Orchestrator, delegates []string) error {
 			return fault.Invalid(field, notADelegate)
 		}
 		if !o.MayBind(id) {
-			return fault.New(fault.CallerNotAllowed, field+": outside of what this orchestrator may bind tasks to", nil)
+			return exceeds("sandboxes", field+": outside of what this orchestrator may bind tasks to")
 		}
 	}
 	return nil
+}
+
+// exceeds refuses what is beyond an orchestrator's bounds, and names the one to be raised.
+func exceeds(bound, public string) error {
+	return fault.New(fault.CallerNotAllowed, public, nil).With("raise", "workspaces.orchestrators."+bound)
 }
 
 func unavailable(public string, err error) error {

@@ -26,7 +26,7 @@ func checkUser(o *authn.Orchestrator, r Request) error {
 	case !printable(r.User):
 		return fault.Invalid("user", unprintable)
 	case !o.MayAssertUsers:
-		return fault.New(fault.CallerNotAllowed, "user: this orchestrator may not assert users (may_assert_users in the configuration): bring the user's id_token", nil)
+		return exceeds("may_assert_users", "user: this orchestrator may not assert users (may_assert_users in the configuration): bring the user's id_token")
 	}
 	return nil
 }

@@ -3,12 +3,13 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
 // media names the first thing in a conversation whose tokens do not show in its bytes:
 // an image, a sound, a file, or a reference to one. A picture of one colour is a few
-// bytes and thousands of tokens. Names are taken in any case, as some servers do.
+// bytes and thousands of tokens. Names are taken in any case, as some servers do (see folded).
 func media(raw []byte) string {
 	var v any
 	if !maySpeakOf(raw) || json.Unmarshal(raw, &v) != nil {
@@ -21,7 +22,7 @@ func media(raw []byte) string {
 // without escapes in which they could hide, there is nothing to be found.
 func maySpeakOf(raw []byte) bool {
 	raw = bytes.ToLower(raw)
-	for _, part := range []string{"image_url", "audio", "file", "inline", "source", "item_reference", `\u00`} {
+	for _, part := range []string{"image_url", "audio", "file", "inline", "source", "item_reference", `\u00`, `\u01`, "ſ"} {
 		if bytes.Contains(raw, []byte(part)) {
 			return true
 		}
@@ -47,8 +48,25 @@ func mediaIn(v any) string {
 	return ""
 }
 
+// folded is a name as a reader that takes names in any case might take it. Of the letters
+// beyond ASCII that fold to one of it (Unicode, CaseFolding) ToLower knows all but the long s.
+func folded(name string) string { return strings.ReplaceAll(strings.ToLower(name), "ſ", "s") }
+
+// typesOf gives what stands as the type of an object, in every spelling of that name: a
+// reader may take any of them. None where it has none.
+func typesOf(object map[string]any) []string {
+	var all []string
+	for name, value := range object {
+		if value != nil && folded(name) == "type" {
+			text, _ := value.(string)
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
 func mediaAt(parent map[string]any, name string, inner any) string {
-	switch strings.ToLower(name) {
+	switch folded(name) {
 	case "image_url", "input_audio", "file", "file_id", "file_url", "file_data",
 		"inlinedata", "inline_data", "filedata", "audio":
 		if inner != nil {
@@ -60,9 +78,12 @@ func mediaAt(parent map[string]any, name string, inner any) string {
 		}
 	case "source":
 		source, _ := inner.(map[string]any)
-		if kind, _ := source["type"].(string); kind != "text" && kind != "content" {
+		kinds := typesOf(source)
+		if len(kinds) == 0 || slices.ContainsFunc(kinds, func(kind string) bool { return kind != "text" && kind != "content" }) {
 			return name
 		}
+	}
+	switch name { // not in any spelling: this lets things pass
 	case "input", "args", "response":
 		// What a tool was called with and what it gave is text to the model, whatever
 		// its members are called. An item of OpenAI's has its input as a string.
@@ -85,13 +106,16 @@ func hosted(raw []byte, own ...string) string {
 		return "tools"
 	}
 	for _, tool := range tools {
-		known := false
-		given, _ := tool["type"].(string)
-		for _, kind := range own {
-			known = known || given == kind || strings.HasSuffix(kind, "_") && strings.HasPrefix(given, kind)
+		kinds := typesOf(tool)
+		if len(kinds) == 0 {
+			kinds = []string{""}
 		}
-		if !known {
-			return "tools"
+		for _, given := range kinds {
+			if !slices.ContainsFunc(own, func(kind string) bool {
+				return given == kind || strings.HasSuffix(kind, "_") && strings.HasPrefix(given, kind)
+			}) {
+				return "tools"
+			}
 		}
 	}
 	return ""
@@ -106,9 +130,7 @@ func typed(raw []byte) int64 {
 	}
 	n := int64(0)
 	for _, tool := range tools {
-		switch tool["type"] {
-		case nil, "function", "custom":
-		default:
+		if slices.ContainsFunc(typesOf(tool), func(kind string) bool { return kind != "function" && kind != "custom" }) {
 			n++
 		}
 	}

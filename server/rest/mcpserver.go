@@ -132,7 +132,7 @@ func (x *exchange) refusal(err error, name string) (*mcp.CallToolResult, error) 
 	case st.Code() == codes.Unauthenticated, reason == fault.RateLimited, reason == fault.CallerNotAllowed:
 		return nil, x.deny(err)
 	case isUnknownTool(reason, data["field"]):
-		return nil, invalidParams("unknown tool "+clip(name), map[string]string{"invocation_id": data["invocation_id"]})
+		return nil, invalidParams("unknown tool "+clip(name)+x.meant(name), map[string]string{"invocation_id": data["invocation_id"]})
 	}
 	return refusalOf(st, data, text), nil
 }

@@ -37,3 +37,29 @@ func annotationsOf(t *onedoorv1.Tool) *mcp.ToolAnnotations {
 		ReadOnlyHint: reads, DestructiveHint: new(!gentle), IdempotentHint: t.GetIdempotent(), OpenWorldHint: new(true),
 	}
 }
+
+// meant says how a tool is called here that a name spells as operators and grants do, with
+// dots: connector.tool, connector__tool or the tool alone. Only tools that the task may call
+// are looked at, and they are asked for whatever the name is: what was not granted stays
+// untold, and takes as long.
+func (x *exchange) meant(name string) string {
+	if !strings.Contains(name, ".") {
+		return ""
+	}
+	granted, err := x.broker.ListTools(x.ctx, &onedoorv1.ListToolsRequest{})
+	if err != nil {
+		return "" // the refusal is told all the same
+	}
+	var names []string
+	for _, t := range granted.GetTools() {
+		switch name {
+		case t.GetName(), t.GetConnector() + "." + t.GetName(), t.GetConnector() + "__" + t.GetName():
+			names = append(names, t.GetFunctionName())
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	const most = 3
+	return ": here it is called " + strings.Join(names[:min(len(names), most)], " or ")
+}

@@ -96,16 +96,31 @@ func Fault(err error, idempotent bool) error {
 	case egress.Withheld:
 		return fault.New(fault.OutcomeUnknown, "the call was made, but its answer cannot be searched for secrets and is withheld", err)
 	case egress.TimedOut:
-		if !e.Sent || idempotent {
+		switch {
+		case !e.Sent && e.Proxy != "":
+			return fault.New(fault.UpstreamTimeout, "no connection to the upstream came about in time through the proxy on the way; nothing was sent", err)
+		case !e.Sent || idempotent:
 			return fault.New(fault.UpstreamTimeout, "the upstream did not answer in time", err)
 		}
 	case egress.Unreachable:
 		if !e.Sent {
-			return fault.New(fault.UpstreamUnavailable, "the upstream cannot be reached; nothing was sent", err)
+			return fault.New(fault.UpstreamUnavailable, unreachable(e)+"; nothing was sent", err)
 		}
 	case egress.Lost:
 	}
 	return fault.New(fault.OutcomeUnknown, "the call was sent, but its answer was lost: look before you repeat it", err)
+}
+
+// unreachable says where the way to an upstream ends. Which proxy it is, and what is the
+// matter with it, stands in the log: it is the company's own, and no business of a sandbox's.
+func unreachable(e *egress.Error) string {
+	switch {
+	case e.AtProxy:
+		return "the proxy on the way to the upstream fails, as the broker's log says"
+	case e.Proxy != "":
+		return "the upstream cannot be reached through the proxy on the way to it"
+	}
+	return "the upstream cannot be reached"
 }
 
 // Sent reports whether any of the request may have reached the upstream.

@@ -6,7 +6,7 @@ package arch_test
 // levels are the parts of the server from the bottom up. A part imports those below
 // it, never one beside or above it.
 var levels = [][]string{
-	{"fault"},
+	{"fault", "yamlnode"},
 	{"task"},
 	{"grant"},
 	{"store"},

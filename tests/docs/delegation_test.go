@@ -39,7 +39,7 @@ func TestDelegationAsANewUser(t *testing.T) {
 		"refused: exit status 3",                      // of the tool that it was not given
 		`{"taskKey":"od1t_`,                           // over REST
 		"PARENT ",                                     // of the child
-		" ENDED\n\nTASK ",                             // its end, by the planner
+		"of a task below it\n\nTASK ",                 // its end, by the planner
 		"  ENDED   searcher",                          // as the orchestrator sees it
 		"  ACTIVE  reader",                            // which ends with the planner, after that
 	} {

@@ -223,6 +223,16 @@ func TestMCPGo(t *testing.T) {
 			return strings.Join(refused, "|") == "GRANT_MISSING things things.make|TOOL_UNKNOWN things things__things_none|GRANT_MISSING other other__tool|GRANT_MISSING x x"
 		})
 	})
+	t.Run("a granted tool by its dotted name", func(t *testing.T) {
+		for name, hint := range map[string]string{
+			"things.things.get": ": here it is called things__things_get", "things.get": ": here it is called things__things_get",
+			"things.things.make": "", "things.none": "",
+		} {
+			_, err := reads.CallTool(t.Context(), &mcp.CallToolParams{Name: name, Arguments: map[string]any{"id": "1"}})
+			require.ErrorContains(t, err, "unknown tool "+name+hint)
+			require.Equal(t, hint != "", strings.Contains(err.Error(), "here it is called"), err.Error())
+		}
+	})
 	require.False(t, strings.Contains(up.Wire(), reader.Key), "the key went along")
 	require.False(t, strings.Contains(b.Log(), reader.Key), "the log holds the key")
 }

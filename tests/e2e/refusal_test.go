@@ -141,9 +141,11 @@ func TestIdempotencyKey(t *testing.T) {
 	require.Equal(t, 5, again.Code, again.Stderr)
 }
 
-// Every kind of caller may call what is theirs and nothing else.
+// Every kind of caller may call what is theirs and nothing else, with a sandbox's key or
+// without.
 func TestRoles(t *testing.T) {
 	b := testenv.Dev(t)
+	task := b.Mint(t, nil, readContacts)
 	for name, one := range map[string]struct {
 		as   testenv.Role
 		args []string
@@ -156,7 +158,7 @@ func TestRoles(t *testing.T) {
 		"an operator has no tools of a task's": {testenv.Operator, []string{"tools"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			said := b.CLI(t, one.as, "", one.args...)
+			said := b.CLI(t, one.as, task.Key, one.args...)
 			require.Equal(t, 3, said.Code, said.Stderr)
 		})
 	}

@@ -34,6 +34,8 @@ func advise(err error) string {
 	switch e.Reason {
 	case client.CredentialMissing, client.CredentialNeedsReconnect:
 		return mendAdvice(e.Metadata)
+	case client.CallerNotAllowed:
+		return identityAdvice(e.Metadata)
 	case client.RateLimited:
 		if e.RetryAfter > 0 {
 			return limitAdvice(e)
@@ -91,11 +93,9 @@ func reasonAdvice(reason client.Reason) string {
 	case client.SVIDMissing, client.SVIDInvalid:
 		return "The broker does not trust this process's SVID. Is " + client.EnvWorkloadSocket + " the Workload API of the right trust domain?"
 	case client.TaskKeyInvalid:
-		return "Is " + client.EnvTaskKey + " set? A key works only with the very SPIFFE ID for which its task was made."
+		return "Is " + client.EnvTaskKey + " the whole key of this sandbox's task? It works only with the very SPIFFE ID for which the task was made."
 	case client.TaskEnded:
 		return "Its key never works again. An orchestrator can mint a new task: onedoor task create"
-	case client.CallerNotAllowed:
-		return "Is " + client.EnvWorkloadSocket + " that of the right role (operator, orchestrator, sandbox), and --workspace-name right?"
 	case client.ConnectorUnknown:
 		return `An operator sees all connectors with "onedoor connector list", a sandbox its tools with "onedoor tools".`
 	case client.GrantMissing, client.ToolUnknown:
@@ -116,6 +116,27 @@ func reasonAdvice(reason client.Reason) string {
 		return "Find out whether it was made before you repeat it."
 	case client.Internal:
 		return "The broker's log has the cause under the invocation's id."
+	}
+	return ""
+}
+
+// identityAdvice is what lets a caller do what is not theirs, if the broker says what does.
+func identityAdvice(metadata map[string]string) string {
+	switch raise := metadata["raise"]; metadata["mend"] {
+	case "role":
+		return "Is " + client.EnvWorkloadSocket + " that of the right role (operator, orchestrator)? The broker's configuration says whose it is, in workspaces."
+	case "workspace":
+		return "Is --workspace-name right, and " + client.EnvWorkloadSocket + " that of the right role (operator, orchestrator) in it?"
+	case "deny_list":
+		return "An operator takes the ID off the list that spiffe.denied_ids_file in the broker's configuration names, if it is to come back."
+	case "version":
+		return "The broker is older than this command: update it, or use a command of its version."
+	case "delegates":
+		return "An orchestrator can mint a task that may: onedoor task create --delegate ID"
+	case "":
+		if raise != "" {
+			return "An operator allows it with " + raise + " in the broker's configuration."
+		}
 	}
 	return ""
 }

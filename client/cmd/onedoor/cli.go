@@ -144,6 +144,15 @@ func misuse(err error) string {
 	return err.Error()
 }
 
+// callAsTask is call for the command of a sandbox, which calls nobody without the key of its
+// task. Where not even the broker is named, call says so.
+func (s *session) callAsTask(command string, timeout time.Duration, f func(context.Context, *client.Client) error) error {
+	if env := client.FromEnv(); env.TaskKey == "" && env.Addr != "" {
+		return usageError{command + " wants " + client.EnvTaskKey + ", the key of the task: it is shown when an orchestrator mints one, onedoor task create"}
+	}
+	return s.call(timeout, f)
+}
+
 // call runs f with a client of the broker that the environment names. A timeout of 0
 // leaves the time limits to the broker.
 func (s *session) call(timeout time.Duration, f func(context.Context, *client.Client) error) error {

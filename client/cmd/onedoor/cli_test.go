@@ -172,12 +172,27 @@ func TestCommands(t *testing.T) {
 		"task revoke": {
 			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
 			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_REVOKED}},
-			stdout: "task t1 REVOKED\n",
+			stdout: "task t1 is revoked (REVOKED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke by its orchestrator": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ENDED}},
+			stdout: "task t1 is ended (ENDED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke too late": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_EXPIRED}},
+			stdout: "task t1 had expired already (EXPIRED): its key works no more, nor does any of a task below it\n",
+		},
+		"task revoke, as nobody knows it": {
+			args: "task revoke t1", sent: &onedoorv1.TasksRevokeRequest{TaskId: "t1"},
+			answer: &onedoorv1.TasksRevokeResponse{Task: &onedoorv1.Task{Id: "t1", State: onedoorv1.TaskState_TASK_STATE_ACTIVE}},
+			stdout: "task t1 ACTIVE\n",
 		},
 		"task end": {
 			args: "task end t2", sent: &onedoorv1.EndDelegatedTaskRequest{TaskId: "t2"},
 			answer: &onedoorv1.EndDelegatedTaskResponse{Task: &onedoorv1.Task{Id: "t2", State: onedoorv1.TaskState_TASK_STATE_ENDED}},
-			stdout: "task t2 ENDED\n",
+			stdout: "task t2 is ended (ENDED): its key works no more, nor does any of a task below it\n",
 		},
 		"tools": {
 			args: "tools", sent: &onedoorv1.ListToolsRequest{},
@@ -391,7 +406,12 @@ func TestExitCodes(t *testing.T) {
 	}{
 		"refused":              {codes.PermissionDenied, "RESOURCE_NOT_GRANTED", nil, 3, "onedoor explain"},
 		"task ended":           {codes.Unauthenticated, "TASK_ENDED", nil, 3, "onedoor task create"},
-		"role":                 {codes.PermissionDenied, "CALLER_NOT_ALLOWED", nil, 3, "SPIFFE_ENDPOINT_SOCKET"},
+		"role":                 {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "role"}, 3, "SPIFFE_ENDPOINT_SOCKET that of the right role"},
+		"workspace":            {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "workspace"}, 3, "Is --workspace-name right"},
+		"denied":               {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "deny_list"}, 3, "spiffe.denied_ids_file"},
+		"older broker":         {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "version"}, 3, "update it"},
+		"no delegates":         {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"mend", "delegates"}, 3, "onedoor task create --delegate ID"},
+		"bound":                {codes.PermissionDenied, "CALLER_NOT_ALLOWED", []string{"raise", "workspaces.orchestrators.max_severity"}, 3, "allows it with workspaces.orchestrators.max_severity in"},
 		"invalid":              {codes.InvalidArgument, "ARGUMENT_INVALID", []string{"invocation_id", "i9"}, 4, "invocation i9"},
 		"not found":            {codes.NotFound, "TOOL_UNKNOWN", nil, 4, "onedoor tools"},
 		"credential of a user": {codes.FailedPrecondition, "CREDENTIAL_MISSING", []string{"connector", "crm", "user", "bob smith", "slot", "admin", "mend", "put"}, 5, "onedoor credential put crm --user 'bob smith' --slot admin --from-file FILE"},
@@ -428,6 +448,18 @@ func TestExitCodes(t *testing.T) {
 				require.True(t, strings.HasPrefix(stderr, "onedoor: "+tc.reason+": in words\n"), stderr)
 			}
 		})
+	}
+}
+
+// Advice on roles is for those whose role is wrong, and for nobody else.
+func TestAdviceOnRolesOnlyWhereRolesAreThePoint(t *testing.T) {
+	for _, metadata := range [][]string{nil, {"mend", "deny_list"}, {"mend", "version"}, {"mend", "delegates"}, {"mend", "new"}, {"raise", "workspaces.orchestrators.connectors"}} {
+		stage(t, &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) {
+			return nil, brokertest.Refusal(codes.PermissionDenied, "CALLER_NOT_ALLOWED", "in words", 0, metadata...)
+		}})
+		_, _, stderr := onedoor(t, "", "task", "list")
+		require.NotContains(t, stderr, "SPIFFE_ENDPOINT_SOCKET", metadata)
+		require.NotContains(t, stderr, "--workspace-name", metadata)
 	}
 }
 
@@ -505,6 +537,7 @@ func TestUsage(t *testing.T) {
 		"a purpose unknown":      {[]string{"keys", "rotate", "tls"}, "tls"},
 		"no limit":               {[]string{"audit", "list", "--limit", "0"}, "--limit"},
 		"no environment":         {[]string{"tools"}, "ONEDOOR_ADDR"},
+		"no environment, again":  {[]string{"task", "delegate", "--agent", "a", "--sandbox", "s", "--grant", "g"}, "ONEDOOR_ADDR"},
 		"no socket":              {[]string{"svid", "--write", "."}, "SPIFFE_ENDPOINT_SOCKET"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -515,6 +548,23 @@ func TestUsage(t *testing.T) {
 			require.NotContains(t, stderr, "hunter2", "values stay out of messages")
 		})
 	}
+}
+
+// What only a sandbox can do is not even tried without the key of its task.
+func TestNoCallWithoutATaskKey(t *testing.T) {
+	broker := &brokertest.Broker{}
+	stage(t, broker)
+	t.Setenv("ONEDOOR_TASK_KEY", "")
+	for _, args := range [][]string{
+		{"tools"}, {"invoke", "crm", "contacts.get"}, {"invoke", "crm", "contacts.get", "--stream"}, {"explain", "crm", "contacts.get"},
+		{"task", "get"}, delegate, {"task", "end", "t2"},
+	} {
+		code, stdout, stderr := onedoor(t, "", args...)
+		require.Equal(t, exitUsage, code, args)
+		require.Empty(t, stdout)
+		require.Regexp(t, "^onedoor: USAGE: [a-z ]+ wants .*ONEDOOR_TASK_KEY", stderr)
+	}
+	require.Empty(t, broker.Calls())
 }
 
 func TestHelpAndVersion(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,14 +32,11 @@ With -o json the key is .taskKey, beside .taskId, .keyId and .expiresAt.`
 
 // Run implements the command.
 func (c *taskDelegateCmd) Run(s *session) error {
-	if err := wantTaskKey("task delegate", "delegates"); err != nil {
-		return err
-	}
 	request := &onedoorv1.DelegateTaskRequest{Agent: c.Agent, Sandbox: c.Sandbox, Grants: c.Grant, Delegates: c.Delegate}
 	if c.TTL != 0 {
 		request.Ttl = durationpb.New(c.TTL)
 	}
-	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("task delegate", adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		answer, err := cl.Broker().DelegateTask(ctx, request)
 		if err != nil {
 			return err
@@ -63,22 +59,11 @@ another. Ending a task twice does no harm.
 
 // Run implements the command.
 func (c *taskEndCmd) Run(s *session) error {
-	if err := wantTaskKey("task end", "delegated it"); err != nil {
-		return err
-	}
-	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("task end", adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		answer, err := cl.Broker().EndDelegatedTask(ctx, &onedoorv1.EndDelegatedTaskRequest{TaskId: c.ID})
 		if err != nil {
 			return err
 		}
 		return s.showEnded(answer)
 	})
-}
-
-// wantTaskKey refuses a command that a task gives where there is none.
-func wantTaskKey(command, does string) error {
-	if os.Getenv(client.EnvTaskKey) == "" {
-		return usageError{command + " wants " + client.EnvTaskKey + ", the key of the task that " + does}
-	}
-	return nil
 }

@@ -64,18 +64,7 @@ func TestTaskDelegate(t *testing.T) {
 	}
 }
 
-func TestTaskOfSubAgentsRefused(t *testing.T) {
-	for name, command := range map[string][]string{"delegate": delegate, "end": {"task", "end", "t2"}} {
-		t.Run(name+" without a task of one's own", func(t *testing.T) {
-			broker := &brokertest.Broker{}
-			stage(t, broker)
-			t.Setenv("ONEDOOR_TASK_KEY", "")
-			code, _, stderr := onedoor(t, "", command...)
-			require.Equal(t, exitUsage, code)
-			require.Contains(t, stderr, "task "+name+" wants ONEDOOR_TASK_KEY")
-			require.Empty(t, broker.Calls())
-		})
-	}
+func TestTaskDelegateRefused(t *testing.T) {
 	t.Run("wider than one's own", func(t *testing.T) {
 		refusal := brokertest.Refusal(codes.PermissionDenied, "DELEGATION_WIDENS", "grants[1]: no grant of the parent's holds it", 0, "field", "grants[1]")
 		broker := &brokertest.Broker{Answer: func(context.Context, int, brokertest.Call) (any, error) { return nil, refusal }}

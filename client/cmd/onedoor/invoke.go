@@ -44,7 +44,7 @@ func (c *invokeCmd) Run(s *session) error {
 	if c.IdempotencyKey != "" {
 		opts = append(opts, client.WithIdempotencyKey(c.IdempotencyKey))
 	}
-	return s.call(0, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("invoke", 0, func(ctx context.Context, cl *client.Client) error {
 		if c.Stream {
 			stream, err := cl.InvokeStream(ctx, c.Connector, c.Tool, arguments, opts...)
 			if err != nil {

@@ -193,7 +193,9 @@ type taskRevokeCmd struct {
 }
 
 func (taskRevokeCmd) Help() string {
-	return `Its key is refused within a second on every broker, and calls that run are cut.
+	return `Its key and those of all tasks below it are refused within a second on every broker, and calls that run
+are cut. Ended by its orchestrator a task is ENDED, by an operator REVOKED; one that has ended already
+stays as it is.
 
   onedoor task revoke 0198c5a2-7a3e-7c10-9d5e-2f6a1b3c4d5e`
 }
@@ -218,8 +220,22 @@ type ended interface {
 // showEnded shows which task has ended, and how.
 func (s *session) showEnded(answer ended) error {
 	return s.show(answer, func(t *table) {
-		t.line("task %s %s", answer.GetTask().GetId(), enum(answer.GetTask().GetState(), "TASK_STATE_"))
+		t.line("task %s %s", answer.GetTask().GetId(), endText(answer.GetTask().GetState()))
 	})
+}
+
+// endText says what has become of a task that was to end: which state that is depends on who
+// asked for it, and on whether it had ended before.
+func endText(state onedoorv1.TaskState) string {
+	over := map[onedoorv1.TaskState]string{
+		onedoorv1.TaskState_TASK_STATE_ENDED: "is ended", onedoorv1.TaskState_TASK_STATE_REVOKED: "is revoked",
+		onedoorv1.TaskState_TASK_STATE_EXPIRED: "had expired already",
+	}
+	name := enum(state, "TASK_STATE_")
+	if over[state] == "" {
+		return name
+	}
+	return over[state] + " (" + name + "): its key works no more, nor does any of a task below it"
 }
 
 // taskDetail shows one task, a line a field that is set.

@@ -19,7 +19,7 @@ func (toolsCmd) Help() string {
 
 // Run implements the command.
 func (toolsCmd) Run(s *session) error {
-	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("tools", adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		tools, err := cl.Tools(ctx)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (c *explainCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.call(adminTimeout, func(ctx context.Context, cl *client.Client) error {
+	return s.callAsTask("explain", adminTimeout, func(ctx context.Context, cl *client.Client) error {
 		verdict, err := cl.Explain(ctx, c.Connector, c.Tool, arguments)
 		if err != nil {
 			return err
