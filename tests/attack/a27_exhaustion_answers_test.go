@@ -1,7 +1,9 @@
 package attack_test
 
 import (
+	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,9 +45,7 @@ func (h *burden) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		endless(w, []byte("data: {}\n\n"+strings.Repeat(":"+strings.Repeat("x", 1000)+"\n", 10)))
 	case "bomb":
 		w.Header().Set("Content-Encoding", "gzip")
-		packed := gzip.NewWriter(w)
-		endless(packed, make([]byte, 64<<10))
-		_ = packed.Close() // nobody is there
+		endless(w, bomb())
 	case "stall":
 		_, _ = w.Write([]byte(strings.Repeat("x", 96<<10)))
 		w.(http.Flusher).Flush()
@@ -74,6 +74,18 @@ func (h *burden) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// bomb is 4 MiB of zeros, packed once: packing them for each answer takes the attacker
+// longer than the broker waits for a first byte.
+var bomb = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(make([]byte, 4<<20))
+	if err := errors.Join(err, w.Close()); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+})
+
 // trap is the manifest of a hostile upstream. rows makes the broker read the answer.
 const trap = `  - name: things.get
     severity: READ
@@ -99,6 +111,7 @@ const trap = `  - name: things.get
 // connector in the other.
 func trapped(t *testing.T, edit ...func(*config.Config)) (*testenv.Broker, *burden) {
 	t.Helper()
+	bomb() // now, and not while a broker waits for it
 	h := &burden{}
 	upstream := testenv.NewUpstream(t, h)
 	b := testenv.NewSite(t, "", 0).Start(t, edit...)
