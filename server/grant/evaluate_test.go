@@ -233,10 +233,7 @@ func TestSetTools(t *testing.T) {
 	require.Equal(t, []string{"contacts.get", "contacts.list"}, s.Tools("crm"))
 	require.Equal(t, []string{"orders.get"}, s.Tools("erp"))
 	require.Empty(t, s.Tools("hr"))
-	require.True(t, s.Holds("crm"))
-	require.True(t, s.Holds("erp"))
-	require.False(t, s.Holds("hr"))
-	require.False(t, s.Holds(""))
+	require.Empty(t, s.Tools(""))
 }
 
 func TestPinned(t *testing.T) {

@@ -3,7 +3,7 @@
 //
 //	Parse, Validate    what was asked for becomes a Grant, or is refused
 //	NewSet, Evaluate   a task's grants are indexed once and judge its calls
-//	Subset             a child's grants are held within its parent's
+//	Within             a child's grants are held within its parent's
 //	Digest             what a person approved is what runs
 package grant
 
