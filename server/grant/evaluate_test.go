@@ -275,7 +275,7 @@ func TestEvaluateAgreesWithAPlainWalk(t *testing.T) {
 	})
 }
 
-// walk is the rule of decisions.md said once more, as plainly as it goes.
+// walk is the rule of Evaluate said once more, as plainly as it goes.
 func walk(grants []grant.Grant, req grant.Request) (fault.Reason, string) {
 	nearest := []fault.Reason{fault.GrantMissing, fault.ResourceNotGranted, fault.SeverityExceeded, fault.GrantExpired}
 	switch {
