@@ -22,11 +22,8 @@ func TestMain(m *testing.M) {
 // stage sets the environment for a broker with a Workload API.
 func stage(t *testing.T, broker *brokertest.Broker) *brokertest.WorkloadAPI {
 	t.Helper()
-	authority, err := brokertest.NewAuthority("test.example")
+	authority, err := brokertest.Start(broker)
 	require.NoError(t, err)
-	brokerSource, err := authority.NewSource("/broker")
-	require.NoError(t, err)
-	require.NoError(t, brokertest.ServeBroker(broker, brokerSource))
 	t.Cleanup(broker.Close)
 	source, err := authority.NewSource("/operator")
 	require.NoError(t, err)
