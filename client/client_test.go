@@ -33,11 +33,8 @@ type rig struct {
 
 func newRig(t *testing.T, broker *brokertest.Broker) *rig {
 	t.Helper()
-	authority, err := brokertest.NewAuthority("test.example")
+	authority, err := brokertest.Start(broker)
 	require.NoError(t, err)
-	brokerSource, err := authority.NewSource("/broker")
-	require.NoError(t, err)
-	require.NoError(t, brokertest.ServeBroker(broker, brokerSource))
 	t.Cleanup(broker.Close)
 	source, err := authority.NewSource("/sandbox/1")
 	require.NoError(t, err)

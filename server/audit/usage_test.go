@@ -154,18 +154,25 @@ func TestReservationsOfWhatWasNotSentAreGivenBack(t *testing.T) {
 	})
 }
 
-// A broker dies in the middle of a call: what it reserved stays taken, and is in the
-// ledger once; whoever comes back late with the true numbers puts them in its place.
-func TestOrphansKeepTheirReservation(t *testing.T) {
-	dead := newBench(t)
-	c := metered(callOf(dead.task(t, grant.Limits{Tokens: 250})))
+// orphaned has a broker die in the middle of a call on 250 tokens, and another sweep up after it.
+func orphaned(t *testing.T) (dead, b *bench, c audit.Call, i audit.Intent) {
+	t.Helper()
+	dead = newBench(t)
+	c = metered(callOf(dead.task(t, grant.Limits{Tokens: 250})))
 	i, err := dead.Begin(t.Context(), c)
 	require.NoError(t, err)
 	dead.clock.advance(11 * time.Second)
-	b := dead.another(t, "incarnation-2")
+	b = dead.another(t, "incarnation-2")
 	n, err := b.Sweep(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+	return dead, b, c, i
+}
+
+// A broker dies in the middle of a call: what it reserved stays taken, and is in the
+// ledger once; whoever comes back late with the true numbers puts them in its place.
+func TestOrphansKeepTheirReservation(t *testing.T) {
+	dead, b, c, i := orphaned(t)
 	require.EqualValues(t, 150, b.left(t, c).Tokens)
 	sum := b.ledger(t)
 	require.Equal(t, audit.UsageSum{Calls: 1, Estimated: 1, Input: 60, Output: 40, MicroUSD: 50}, sum)
@@ -181,15 +188,7 @@ func TestOrphansKeepTheirReservation(t *testing.T) {
 
 // … and where nothing was used after all, there is no row.
 func TestALateOutcomeThatUsedNothing(t *testing.T) {
-	dead := newBench(t)
-	c := metered(callOf(dead.task(t, grant.Limits{Tokens: 250})))
-	i, err := dead.Begin(t.Context(), c)
-	require.NoError(t, err)
-	dead.clock.advance(11 * time.Second)
-	b := dead.another(t, "incarnation-2")
-	n, err := b.Sweep(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
+	dead, b, c, i := orphaned(t)
 	require.EqualValues(t, 1, b.ledger(t).Calls)
 	dead.Finish(i, audit.Outcome{Result: audit.NotSent, Reason: string(fault.UpstreamUnavailable), Unused: i.Reserved()})
 	dead.close(t)

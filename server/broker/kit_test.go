@@ -45,7 +45,6 @@ import (
 
 const (
 	workspace = "default"
-	host      = "example.com" // the name in httptest's certificate
 	secret    = "sk-canary-4f9Qz7Lm2XcVbN8s"
 )
 

@@ -211,21 +211,30 @@ func FuzzMatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, body string) {
 		r := request(text, body)
-		tool, arguments, err := c.Match(r)
-		if err != nil {
-			if !fault.Is(err, fault.ArgumentInvalid) && !fault.Is(err, fault.ToolUnknown) {
-				t.Fatalf("refused with %v", err)
-			}
-			return
+		if _, b := matched(t, c, r); b != nil {
+			checkBound(t, b)
+			checkSame(t, r, b)
 		}
-		b, err := c.Bind(tool, arguments)
-		if err != nil {
-			if !fault.Is(err, fault.ArgumentInvalid) {
-				t.Fatalf("bound with %v", err)
-			}
-			return
-		}
-		checkBound(t, b)
-		checkSame(t, r, b)
 	})
+}
+
+// matched is the tool that a request stands for and the call it is bound to, or nil where it is
+// refused for one of the reasons for which it may be.
+func matched(t *testing.T, c *connector.Connector, r connector.Request) (string, *connector.Bound) {
+	t.Helper()
+	tool, arguments, err := c.Match(r)
+	if err != nil {
+		if !fault.Is(err, fault.ArgumentInvalid) && !fault.Is(err, fault.ToolUnknown) {
+			t.Fatalf("refused with %v", err)
+		}
+		return "", nil
+	}
+	b, err := c.Bind(tool, arguments)
+	if err != nil {
+		if !fault.Is(err, fault.ArgumentInvalid) {
+			t.Fatalf("bound with %v", err)
+		}
+		return "", nil
+	}
+	return tool, b
 }

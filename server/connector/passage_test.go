@@ -172,18 +172,8 @@ func FuzzMatchHTTP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, contentType, text, body string) {
 		r := typedAs(contentType, text, body)
-		tool, arguments, err := c.Match(r)
-		if err != nil {
-			if !fault.Is(err, fault.ArgumentInvalid) && !fault.Is(err, fault.ToolUnknown) {
-				t.Fatalf("refused with %v", err)
-			}
-			return
-		}
-		b, err := c.Bind(tool, arguments)
-		if err != nil {
-			if !fault.Is(err, fault.ArgumentInvalid) {
-				t.Fatalf("bound with %v", err)
-			}
+		tool, b := matched(t, c, r)
+		if b == nil {
 			return
 		}
 		if b.Tool.Name != tool {

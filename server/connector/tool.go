@@ -123,10 +123,27 @@ func (r *reader) tool(n *yaml.Node, c *Connector) *draft {
 		field{"idle", false, func(n *yaml.Node) { idle = n }},
 	)
 	r.times(d, first, idle)
-	t.FunctionName = c.Name + "__" + strings.ReplaceAll(t.Name, ".", "_")
+	r.functionName(d, c.Name)
+	r.effect(d, method, idempotent)
+	if d.schema = r.schema(arguments, n.Line); d.schema != nil {
+		t.Schema = d.schema.text
+		r.placement(d)
+	}
+	return d
+}
+
+// functionName gives the tool the name by which models know it.
+func (r *reader) functionName(d *draft, connector string) {
+	t := d.tool
+	t.FunctionName = connector + "__" + strings.ReplaceAll(t.Name, ".", "_")
 	if t.Name != "" && len(t.FunctionName) > maxFunctionName {
 		r.fail(d.at, "tool %s: its function name %s is longer than %d bytes", t.Name, t.FunctionName, maxFunctionName)
 	}
+}
+
+// effect settles whether the call may be repeated, and that its method does not belie its severity.
+func (r *reader) effect(d *draft, method, idempotent *yaml.Node) {
+	t := d.tool
 	// To ask a model changes nothing, but is paid for each time.
 	t.Idempotent = t.Severity == grant.Read && (!d.model || t.method != http.MethodPost)
 	if idempotent != nil {
@@ -135,11 +152,6 @@ func (r *reader) tool(n *yaml.Node, c *Connector) *draft {
 	if t.Severity == grant.Read && (t.method == http.MethodPut || t.method == http.MethodPatch || t.method == http.MethodDelete) {
 		r.fail(method, "tool %s: %s is no READ", t.Name, t.method)
 	}
-	if d.schema = r.schema(arguments, n.Line); d.schema != nil {
-		t.Schema = d.schema.text
-		r.placement(d)
-	}
-	return d
 }
 
 func (r *reader) toolName(n *yaml.Node) string {

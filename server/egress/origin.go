@@ -136,9 +136,6 @@ func isNumber(s string) bool {
 // Host gives the lower-case host name.
 func (o Origin) Host() string { return o.host }
 
-// Port gives the port, 443 where none was written.
-func (o Origin) Port() uint16 { return o.port }
-
 // HostPort gives "host:port", always with the port: what is dialled.
 func (o Origin) HostPort() string { return o.host + ":" + strconv.Itoa(int(o.port)) }
 

@@ -233,10 +233,7 @@ func TestSetTools(t *testing.T) {
 	require.Equal(t, []string{"contacts.get", "contacts.list"}, s.Tools("crm"))
 	require.Equal(t, []string{"orders.get"}, s.Tools("erp"))
 	require.Empty(t, s.Tools("hr"))
-	require.True(t, s.Holds("crm"))
-	require.True(t, s.Holds("erp"))
-	require.False(t, s.Holds("hr"))
-	require.False(t, s.Holds(""))
+	require.Empty(t, s.Tools(""))
 }
 
 func TestPinned(t *testing.T) {
@@ -278,7 +275,7 @@ func TestEvaluateAgreesWithAPlainWalk(t *testing.T) {
 	})
 }
 
-// walk is the rule of decisions.md said once more, as plainly as it goes.
+// walk is the rule of Evaluate said once more, as plainly as it goes.
 func walk(grants []grant.Grant, req grant.Request) (fault.Reason, string) {
 	nearest := []fault.Reason{fault.GrantMissing, fault.ResourceNotGranted, fault.SeverityExceeded, fault.GrantExpired}
 	switch {

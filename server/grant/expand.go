@@ -10,7 +10,7 @@ import (
 
 // Expand gives the names that patterns of a child stand for, sorted and each once: of
 // the tools of the connector that some grant of s names, whichever that is. A name stays
-// as it is, held or not: Subset judges it. A pattern that matches nothing is
+// as it is, held or not: Within judges it. A pattern that matches nothing is
 // DELEGATION_WIDENS.
 func (s *Set) Expand(connector string, patterns []string) ([]string, error) {
 	names, held := map[string]bool{}, s.Tools(connector)

@@ -97,16 +97,6 @@ func (s *Set) Tools(connector string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// Holds reports whether any grant names a tool of the connector.
-func (s *Set) Holds(connector string) bool {
-	for key := range s.tools {
-		if key.connector == connector {
-			return true
-		}
-	}
-	return false
-}
-
 func cloneAll(grants []Grant) []Grant {
 	out := slices.Clone(grants)
 	for i := range out {

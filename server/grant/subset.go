@@ -8,22 +8,17 @@ import (
 	"github.com/onedoor/onedoor/server/fault"
 )
 
-// Subset returns nil if no call that the children allow is refused by the parents:
+// Within returns no error if no call that the children allow is refused by the parents:
 // each child lies within one single parent. Two parents that only together cover a
-// child do not; that is stricter than it need be, and simple to see.
+// child do not; that is stricter than it need be, and simple to see. It says for each
+// child in which parent it lies, as an index. Where several hold it, that is the first,
+// but one without limits goes before one with, as in NewSet: what the child uses should
+// not count where it need not.
 //
 // Tools are compared as names, so patterns are expanded before. A child must stand on
 // its parent's connector revision, since another revision can give the same name
 // another meaning. The error is a *fault.Error with DELEGATION_WIDENS that says what
 // widens, against the parent that came nearest.
-func Subset(children, parents []Grant) error {
-	_, err := Within(children, parents)
-	return err
-}
-
-// Within is Subset, and says for each child in which parent it lies, as an index. Where
-// several hold it, that is the first, but one without limits goes before one with, as
-// in NewSet: what the child uses should not count where it need not.
 func Within(children, parents []Grant) ([]int, error) {
 	at := make([]int, len(children))
 	for i := range children {

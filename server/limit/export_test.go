@@ -16,3 +16,17 @@ func (p *Pass) GaveWay() bool {
 	defer p.gate.mu.Unlock()
 	return p.refused != nil
 }
+
+// Remembered is how many keys are remembered.
+func (g *Gate) Remembered() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.pools)
+}
+
+// Remembered is how many names are remembered.
+func (f *Failures) Remembered() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.byName)
+}

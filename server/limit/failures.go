@@ -83,10 +83,3 @@ func sample(have, most int) int {
 	}
 	return manyLooks
 }
-
-// Remembered is how many names are remembered.
-func (f *Failures) Remembered() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.byName)
-}

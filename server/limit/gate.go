@@ -249,10 +249,3 @@ func (g *Gate) Waiting() int {
 	defer g.mu.Unlock()
 	return len(g.waiters)
 }
-
-// Remembered is how many keys are remembered.
-func (g *Gate) Remembered() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.pools)
-}

@@ -53,7 +53,7 @@ type Answer struct {
 }
 
 // Do sends the call. An upstream's own 4xx or 5xx is an Answer; the errors are
-// faults whose outcome OutcomeOf tells.
+// faults, and Sent says of one whether any of the request may have reached the upstream.
 func (u *HTTP) Do(ctx context.Context, intent audit.Intent, c Call) (*Answer, error) {
 	if err := intent.Check(); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package assertions_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
-	"github.com/stretchr/testify/require"
 
 	"github.com/onedoor/onedoor/tests/testenv"
 )
@@ -75,19 +73,9 @@ func languages(t *testing.T, b *testenv.Broker) []verifier {
 // speak starts a harness and gives what asks it: a line each way. It ends with the test.
 func speak(t *testing.T, env []string, name string, args ...string) func(probe) (verdict, error) {
 	t.Helper()
-	var complaints bytes.Buffer
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stderr = &complaints
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = in.Close()
-		require.NoError(t, cmd.Wait(), complaints.String())
-	})
+	in, out := testenv.Converse(t, cmd)
 	var mu sync.Mutex
 	questions, answers := json.NewEncoder(in), json.NewDecoder(out)
 	return func(p probe) (v verdict, err error) {

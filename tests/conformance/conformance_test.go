@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,20 +45,19 @@ type transport struct {
 type shared struct {
 	upstream  *recorder
 	manifests []string
+	prepared  sync.Once // by the first way in that runs, which with -run may be any
 }
 
 func TestConformance(t *testing.T) {
 	files := readCases(t)
 	site := testenv.NewSite(t, "", 0)
 	s := newShared(t)
-	for i, way := range transports() {
+	for _, way := range transports() {
 		t.Run(way.name, func(t *testing.T) {
 			// A broker each: from the tenth a minute on, like refusals of one peer are
 			// counted in one row, and here each is looked for.
 			b := site.Start(t)
-			if i == 0 {
-				s.prepare(t, b)
-			}
+			s.prepared.Do(func() { s.prepare(t, b) })
 			call := way.open(t, b)
 			for file, cases := range files {
 				for _, c := range cases {

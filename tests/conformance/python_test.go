@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -31,17 +30,7 @@ func openPython(mode, way string) func(t *testing.T, b *testenv.Broker) caller {
 			"PATH=" + os.Getenv("PATH"), "PYTHONPATH=" + filepath.Join(root, "sdk-python", "src"), "PYTHONDONTWRITEBYTECODE=1",
 			"ONEDOOR_ADDR=" + b.Addr, "ONEDOOR_BROKER_ID=" + b.ID, "SPIFFE_ENDPOINT_SOCKET=" + b.Socket(testenv.Sandbox),
 		}
-		var complaints bytes.Buffer
-		cmd.Stderr = &complaints
-		in, err := cmd.StdinPipe()
-		require.NoError(t, err)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		t.Cleanup(func() {
-			_ = in.Close()
-			require.NoError(t, cmd.Wait(), "%s", complaints.String())
-		})
+		in, out := testenv.Converse(t, cmd)
 		lines := bufio.NewReader(out)
 		return func(t *testing.T, key string, c testCase) result {
 			t.Helper()

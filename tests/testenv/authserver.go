@@ -97,13 +97,6 @@ func (a *AuthServer) Behave(f func(w http.ResponseWriter, r *http.Request, hones
 	a.behave = f
 }
 
-// Life sets how long access tokens live from now on.
-func (a *AuthServer) Life(life time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.life = life
-}
-
 // OAuth is the manifest's oauth section, in flow style, with the server's CA.
 func (a *AuthServer) OAuth(grant, client string) string {
 	ca, _ := json.Marshal(a.CA)

@@ -86,8 +86,22 @@ func (connections) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Cont
 // HandleRPC implements stats.Handler.
 func (connections) HandleRPC(context.Context, stats.RPCStats) {}
 
-// ServeBroker serves b as source's workload over mutual TLS until Close.
-func ServeBroker(b *Broker, source *Source) error {
+// Start serves b as spiffe://test.example/broker, until Close, under a new authority, which it
+// gives.
+func Start(b *Broker) (*Authority, error) {
+	authority, err := NewAuthority("test.example")
+	if err != nil {
+		return nil, err
+	}
+	source, err := authority.NewSource("/broker")
+	if err != nil {
+		return nil, err
+	}
+	return authority, b.serve(source)
+}
+
+// serve lets b answer as source's workload over mutual TLS until Close.
+func (b *Broker) serve(source *Source) error {
 	config := tlsconfig.MTLSServerConfig(source, source, tlsconfig.AuthorizeAny())
 	if config.MaxVersion = b.MaxTLS; b.MaxTLS == 0 {
 		config.MinVersion = tls.VersionTLS13

@@ -129,6 +129,14 @@ def default(call: Call) -> Any:
     return getattr(pb, call.method + "Response")()
 
 
+def hang(n: int, call: Call) -> Any:
+    """Answers when the caller has gone, or after 30 s."""
+    ended = threading.Event()
+    call.context.add_callback(ended.set)
+    ended.wait(30)
+    return default(call)
+
+
 def head() -> pb.InvokeStreamResponse:
     return pb.InvokeStreamResponse(
         head=pb.InvokeStreamHead(invocation_id="i1", status=200, content_type="text/plain")

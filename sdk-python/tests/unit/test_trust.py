@@ -21,9 +21,7 @@ from onedoor import errors
 class Listener:
     """A TLS server that keeps every byte which it decrypts, and what became of the handshake."""
 
-    def __init__(
-        self, svid: SVID, tmp_path, alpn=("h2",), version=None, client_ca: Authority | None = None
-    ) -> None:
+    def __init__(self, svid: SVID, tmp_path, alpn=("h2",), version=None) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if version:
             context.maximum_version = version

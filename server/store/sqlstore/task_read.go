@@ -48,19 +48,16 @@ const listTasks = `
 SELECT ` + taskColumns + `
 FROM (
     SELECT * FROM tasks
-    WHERE workspace_id = $1 AND (created_us, id) < ($2, $3)
-      AND (created_by = $4 OR $4 = '')
-      AND ((state = 'ACTIVE' AND expires_us > $5) OR $5 = 0)
-    ORDER BY created_us DESC, id DESC
-    LIMIT $6
-) t` + taskJoins + `
-ORDER BY t.created_us DESC, t.id DESC, g.ordinal`
+    WHERE workspace_id = $1` + taskPage
 
 const listTree = `
 SELECT ` + taskColumns + `
 FROM (
     SELECT * FROM tasks
-    WHERE workspace_id = $1 AND root_id = $7 AND (created_us, id) < ($2, $3)
+    WHERE workspace_id = $1 AND root_id = $7` + taskPage
+
+// taskPage goes on with a list of tasks, the newest first, from where the page before ended.
+const taskPage = ` AND (created_us, id) < ($2, $3)
       AND (created_by = $4 OR $4 = '')
       AND ((state = 'ACTIVE' AND expires_us > $5) OR $5 = 0)
     ORDER BY created_us DESC, id DESC

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/grant"
+	"github.com/onedoor/onedoor/server/mint"
 	"github.com/onedoor/onedoor/server/store"
 )
 
@@ -92,8 +93,24 @@ func counters(t *testing.T, b Backend) {
 func countersInParallel(t *testing.T, b Backend) {
 	const limit = 10
 	m := aTask(t, b, here, limited(grant.Limits{Calls: limit}))
-	var granted atomic.Int64
-	errs := parallel(24, func(int) error {
+	taken, failed := takeAtOnce(t, b, 24, func(int) mint.Minted { return m })
+	if failed == 0 {
+		require.EqualValues(t, limit, taken)
+	}
+	write(t, b, func(ctx context.Context, tx audit.Tx) {
+		left, err := tx.Remaining(ctx, ref(m), m.Grants[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, limit-taken, left.Calls)
+	})
+}
+
+// takeAtOnce has n callers, each of the task that is its, reserve one call at the same time, and
+// says how many were told that they have it, and how many could not be told.
+func takeAtOnce(t *testing.T, b Backend, n int, task func(i int) mint.Minted) (taken int64, failed int) {
+	t.Helper()
+	var told atomic.Int64
+	errs := parallel(n, func(i int) error {
+		m := task(i)
 		var ok bool
 		err := b.Audit.Write(context.WithoutCancel(t.Context()), func(ctx context.Context, tx audit.Tx) error {
 			var err error
@@ -101,7 +118,7 @@ func countersInParallel(t *testing.T, b Backend) {
 			return err
 		})
 		if err == nil && ok {
-			granted.Add(1)
+			told.Add(1)
 		}
 		return err
 	})
@@ -110,12 +127,5 @@ func countersInParallel(t *testing.T, b Backend) {
 			require.ErrorIs(t, err, store.ErrUnavailable, "too much contention is the only way to fail")
 		}
 	}
-	if failures(errs) == 0 {
-		require.EqualValues(t, limit, granted.Load())
-	}
-	write(t, b, func(ctx context.Context, tx audit.Tx) {
-		left, err := tx.Remaining(ctx, ref(m), m.Grants[0].ID)
-		require.NoError(t, err)
-		require.Equal(t, limit-granted.Load(), left.Calls)
-	})
+	return told.Load(), failures(errs)
 }

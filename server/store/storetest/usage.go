@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/onedoor/onedoor/server/audit"
+	"github.com/onedoor/onedoor/server/mint"
 )
 
 // used is a row of the ledger, of a call by m's task.
@@ -32,26 +33,58 @@ func usage(t *testing.T, b Backend) {
 		used(there, alice.ID, "mailer", taskID, "m-1", noon),
 	}
 	rows[1].MicroUSD, rows[1].Estimated = -1, true
-	add := func(rows ...audit.LedgerRow) {
-		write(t, b, func(ctx context.Context, tx audit.Tx) {
-			for _, r := range rows {
-				require.NoError(t, tx.AddUsage(ctx, r))
-			}
-		})
-	}
-	add(rows...)
-	sums := func(q audit.UsageQuery) []audit.UsageSum {
-		q.Limit = 100
-		if q.Workspace == "" {
-			q.Workspace = here
+	l := ledger{t, b}
+	l.add(rows...)
+	usageOfWhom(l, m, other)
+	usageBy(l, m, rows[2])
+	usageMended(l, rows)
+
+	// What is rolled back was never there.
+	stop := errors.New("stop")
+	require.ErrorIs(t, b.Audit.Write(t.Context(), func(ctx context.Context, tx audit.Tx) error {
+		require.NoError(t, tx.AddUsage(ctx, used(here, alice.ID, "mailer", taskID, "m-1", noon)))
+		return stop
+	}), stop)
+	require.EqualValues(t, 4, l.sums(audit.UsageQuery{})[0].Calls)
+}
+
+// ledger is the ledger of a backend.
+type ledger struct {
+	t *testing.T
+	b Backend
+}
+
+func (l ledger) add(rows ...audit.LedgerRow) {
+	write(l.t, l.b, func(ctx context.Context, tx audit.Tx) {
+		for _, r := range rows {
+			require.NoError(l.t, tx.AddUsage(ctx, r))
 		}
-		if q.Until.IsZero() {
-			q.Until = later
-		}
-		list, err := b.Audit.Usage(t.Context(), q)
-		require.NoError(t, err)
-		return list
+	})
+}
+
+func (l ledger) remove(workspace, invocationID string) {
+	write(l.t, l.b, func(ctx context.Context, tx audit.Tx) {
+		require.NoError(l.t, tx.RemoveUsage(ctx, workspace, invocationID))
+	})
+}
+
+// sums are those of the first workspace up to the end, unless the query says otherwise.
+func (l ledger) sums(q audit.UsageQuery) []audit.UsageSum {
+	q.Limit = 100
+	if q.Workspace == "" {
+		q.Workspace = here
 	}
+	if q.Until.IsZero() {
+		q.Until = later
+	}
+	list, err := l.b.Audit.Usage(l.t.Context(), q)
+	require.NoError(l.t, err)
+	return list
+}
+
+// usageOfWhom: every filter counts what it names, and nothing of another workspace.
+func usageOfWhom(l ledger, m, other mint.Minted) {
+	t, sums, alice, taskID := l.t, l.sums, m.Task.User, m.Task.ID
 	require.Equal(t, []audit.UsageSum{{
 		Calls: 4, Estimated: 1, Input: 400, CachedInput: 80, CacheWrite: 40, Output: 28, MicroUSD: 3000, Unpriced: 1,
 	}}, sums(audit.UsageQuery{}))
@@ -81,7 +114,11 @@ func usage(t *testing.T, b Backend) {
 	require.Empty(t, sums(audit.UsageQuery{UserSubject: alice.Subject, UserIssuer: "https://issuer.example"}))
 	require.Empty(t, sums(audit.UsageQuery{Workspace: there, UserSubject: alice.Subject, UserIssuer: alice.Issuer}))
 	require.Empty(t, sums(audit.UsageQuery{UserSubject: other.Task.User.Subject, UserIssuer: alice.Issuer}))
+}
 
+// usageBy: sums are told apart by what is asked for.
+func usageBy(l ledger, m mint.Minted, yesterday audit.LedgerRow) {
+	t, sums, alice := l.t, l.sums, m.Task.User
 	byUser := sums(audit.UsageQuery{UserID: alice.ID, By: audit.UsageGroups{User: true, Model: true}})
 	require.Len(t, byUser, 2)
 	require.Equal(t, alice.ID, byUser[0].UserID)
@@ -93,12 +130,16 @@ func usage(t *testing.T, b Backend) {
 	require.Equal(t, "2026-11-22", byDay[0].Day)
 	require.Equal(t, "coder", byDay[0].Agent)
 	require.Equal(t, "llm", byDay[0].Connector)
-	require.Equal(t, rows[2].TaskID, byDay[0].TaskID)
+	require.Equal(t, yesterday.TaskID, byDay[0].TaskID)
 	require.Len(t, byDay, 3)
-	one, err := b.Audit.Usage(t.Context(), audit.UsageQuery{Workspace: here, Until: later, By: audit.UsageGroups{Agent: true}, Limit: 1})
+	one, err := l.b.Audit.Usage(t.Context(), audit.UsageQuery{Workspace: here, Until: later, By: audit.UsageGroups{Agent: true}, Limit: 1})
 	require.NoError(t, err)
 	require.Len(t, one, 1)
+}
 
+// usageMended: a row is replaced by whoever knows better, and taken out where nothing was used.
+func usageMended(l ledger, rows []audit.LedgerRow) {
+	t, sums, add, remove := l.t, l.sums, l.add, l.remove
 	// Whoever knows better comes later, and counts once.
 	better := rows[1]
 	better.Output, better.MicroUSD, better.Estimated, better.Time = 9, 5, false, noon.Add(time.Minute)
@@ -113,11 +154,6 @@ func usage(t *testing.T, b Backend) {
 	require.EqualValues(t, 30, sums(audit.UsageQuery{})[0].Output, "a row of another workspace changes none of this one's")
 
 	// What was not used after all is taken out, and nothing of another workspace.
-	remove := func(workspace, invocationID string) {
-		write(t, b, func(ctx context.Context, tx audit.Tx) {
-			require.NoError(t, tx.RemoveUsage(ctx, workspace, invocationID))
-		})
-	}
 	remove(there, better.InvocationID)
 	remove(there, better.InvocationID)
 	remove(there, rows[0].InvocationID)
@@ -125,12 +161,4 @@ func usage(t *testing.T, b Backend) {
 	remove(here, better.InvocationID)
 	require.EqualValues(t, 3, sums(audit.UsageQuery{})[0].Calls)
 	add(better)
-
-	// What is rolled back was never there.
-	stop := errors.New("stop")
-	require.ErrorIs(t, b.Audit.Write(t.Context(), func(ctx context.Context, tx audit.Tx) error {
-		require.NoError(t, tx.AddUsage(ctx, used(here, alice.ID, "mailer", taskID, "m-1", noon)))
-		return stop
-	}), stop)
-	require.EqualValues(t, 4, sums(audit.UsageQuery{})[0].Calls)
 }
