@@ -26,6 +26,12 @@ func many(n int, item, root string) string {
 		`,"paths":{"/first":{"get":{}},` + each(n, `"/p@":{"$ref":"#/x-item"}`) + `}}`
 }
 
+// formOf makes a document whose form has n fields of one schema, each a deep object.
+func formOf(n int, schema string) string {
+	return `{"openapi":"3.0.3","servers":[{"url":"https://a.example"}],"x-o":` + schema + `,"paths":{"/a":{"post":{"requestBody":{"content":{"application/x-www-form-urlencoded":{"encoding":{` +
+		each(n, `"f@":{"style":"deepObject"}`) + `},"schema":{"type":"object","properties":{` + each(n, `"f@":{"$ref":"#/x-o"}`) + `}}}}}}}}}`
+}
+
 // A document of a few megabytes keeps the broker neither busy nor full, however its parts
 // refer to each other: each of these took hours, or many gigabytes.
 func TestWhatADocumentMayCost(t *testing.T) {
@@ -53,8 +59,12 @@ func TestWhatADocumentMayCost(t *testing.T) {
 		"schemes that belong":        {text: many(900, `{"get":{}}`, `,"security":[{`+each(20_000, `"s@":[]`)+`}]`), says: "more than 16 schemes"},
 		"keys in the query": {text: many(300, `{"get":{"parameters":[`+each(30, parameter)+`]}}`,
 			`,"components":{"securitySchemes":{`+each(40_000, `"s@":{"type":"apiKey","in":"query","name":"k@"}`)+`}}`), says: "names none"},
-		"operations":         {text: many(60_000, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"/first"}}, says: "more than 50000 operations"},
-		"tags of operations": {text: many(900, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"tag:t30000"}}, says: "names no operation"},
+		"fields of a form":          {text: form3("3.0.3", `{"type":"object","properties":{`+each(40_000, `"m@":{"type":"number"}`)+`}}`, `{"style":"deepObject"}`), says: "the schema is too large"},
+		"fields of forms in a form": {text: formOf(2_000, `{"type":"object","properties":{`+each(2_000, `"m@":{"type":"number"}`)+`}}`), says: "the schema is too large"},
+		"fields that belong":        {text: formOf(4, `{"type":"object","required":[`+each(3_000, `"m@"`)+`],"properties":{`+each(3_000, `"m@":{"type":"boolean"}`)+`}}`), says: "each is held to its type alone"},
+		"parameters of an object":   {text: many(1, `{"get":{"parameters":[{"name":"q","in":"query","style":"deepObject","schema":{"type":"object","properties":{`+each(300_000, `"m@":{"type":"number"}`)+`}}}]}}`, ""), says: "the schema is too large"},
+		"operations":                {text: many(60_000, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"/first"}}, says: "more than 50000 operations"},
+		"tags of operations":        {text: many(900, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"tag:t30000"}}, says: "names no operation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := make(chan string, 1)
