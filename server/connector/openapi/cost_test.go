@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,6 @@ func TestWhatADocumentMayCost(t *testing.T) {
 			`,"components":{"securitySchemes":{`+each(40_000, `"s@":{"type":"apiKey","in":"query","name":"k@"}`)+`}}`), says: "names none"},
 		"fields of a form":          {text: form3("3.0.3", `{"type":"object","properties":{`+each(40_000, `"m@":{"type":"number"}`)+`}}`, `{"style":"deepObject"}`), says: "the schema is too large"},
 		"fields of forms in a form": {text: formOf(2_000, `{"type":"object","properties":{`+each(2_000, `"m@":{"type":"number"}`)+`}}`), says: "the schema is too large"},
-		"fields that belong":        {text: formOf(4, `{"type":"object","required":[`+each(3_000, `"m@"`)+`],"properties":{`+each(3_000, `"m@":{"type":"boolean"}`)+`}}`), says: "each is held to its type alone"},
 		"parameters of an object":   {text: many(1, `{"get":{"parameters":[{"name":"q","in":"query","style":"deepObject","schema":{"type":"object","properties":{`+each(300_000, `"m@":{"type":"number"}`)+`}}}]}}`, ""), says: "the schema is too large"},
 		"operations":                {text: many(60_000, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"/first"}}, says: "more than 50000 operations"},
 		"tags of operations":        {text: many(900, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"tag:t30000"}}, says: "names no operation"},
@@ -85,5 +85,24 @@ func TestWhatADocumentMayCost(t *testing.T) {
 				require.Fail(t, "it has no end")
 			}
 		})
+	}
+}
+
+// That the members of an object belong together is said of each with all others: where
+// that would be too much it is told, and not written at length first.
+func TestFieldsThatBelongTogether(t *testing.T) {
+	for n, says := range map[int]string{20: "", 200: "each is held to its type alone", 3_000: "the schema is too large"} {
+		text := formOf(1, `{"type":"object","required":[`+each(n, `"m@"`)+`],"properties":{`+each(n, `"m@":{"type":"boolean"}`)+`}}`)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := openapi.Import(t.Context(), []byte(text), openapi.Options{Name: "a"})
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200<<20), n)
+		if err != nil {
+			require.ErrorContains(t, err, says)
+			continue
+		}
+		require.Contains(t, told(r.Findings), says)
+		require.Equal(t, says == "", strings.Contains(r.Manifest, "dependentRequired"))
 	}
 }
