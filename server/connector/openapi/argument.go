@@ -117,10 +117,13 @@ func (p parameter) style(v version) (style string, explode bool) {
 	return style, style == "form"
 }
 
+// braces are what no argument's name holds.
+var braces = strings.NewReplacer("{", "", "}", "")
+
 // argumentName is a parameter's name as an argument's: no braces, not too long, and none
 // of those taken, in any case.
 func argumentName(p parameter, taken map[string]bool) string {
-	name := strings.NewReplacer("{", "", "}", "").Replace(p.name)
+	name := braces.Replace(p.name)
 	if len(name) > 100 {
 		name = strings.ToValidUTF8(name[:100], "")
 	}

@@ -90,9 +90,6 @@ func (im *importer) formFields(t *tool, c *converter, b *content) (fields []para
 		if s, _, err := im.referred(p, ""); err == nil && s.str("description") != "" {
 			f.node.set("description", s.get("description"))
 		}
-		if f.at == "" { // required, and not described
-			f.at = b.at
-		}
 		fields = append(fields, f)
 	}
 	return fields, ""

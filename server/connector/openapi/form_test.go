@@ -58,6 +58,7 @@ func TestFormFields(t *testing.T) {
 		"text or nothing":                   {`{"anyOf":[{"type":"string"},{"type":"null"}]}`, `{}`, `{"color": "x"}`, "color=x", ""},
 		"plain text, it says":               {`{"type":"string"}`, `{"contentType":"text/plain"}`, `{"color": "x"}`, "color=x", ""},
 		"a style beside a media type":       {`{"type":"string"}`, `{"contentType":"application/json","style":"form"}`, `{"color": "x"}`, "color=x", ""},
+		"reserved characters in JSON":       {`{"type":"string"}`, `{"contentType":"application/json","allowReserved":true}`, `{"color": "/"}`, "color=%2F", ""},
 		"reserved characters":               {`{"type":"string"}`, `{"allowReserved":true}`, `{"color": "/"}`, "color=%2F", ""},
 		"a list":                            {words, `{}`, three, "color=blue&color=black&color=brown", ""},
 		"a list, referred to":               {`{"$ref":"#/components/schemas/Names"}`, `{}`, three, "color=blue&color=black&color=brown", ""},
@@ -85,6 +86,7 @@ func TestFormFields(t *testing.T) {
 		"an object with commas":            {color, `{"explode":false}`, "", "", "is no text"},
 		"an object of any members":         {`{"type":"object","additionalProperties":{"type":"string"}}`, `{"style":"deepObject"}`, "", "", "without properties"},
 		"an object of several":             {`{"type":"object","properties":{"R":{"type":"integer"}},"allOf":[` + color + `]}`, `{"style":"deepObject"}`, "", "", "put together of several"},
+		"an object of two that are one":    {`{"type":"object","properties":{"r":{"type":"integer"},"R":{"type":"integer"}}}`, `{"style":"deepObject"}`, "", "", "has the name of another"},
 		"an object that wants a list":      {`{"type":"object","required":["of"],"properties":{"R":{"type":"integer"},"of":` + words + `}}`, `{"style":"deepObject"}`, "", "", "its property of is no text"},
 		"a deep object without explode":    {color, `{"style":"deepObject","explode":false}`, "", "", "OpenAPI does not define"},
 		"a deep list":                      {words, `{"style":"deepObject","explode":true}`, "", "", "for objects alone"},
@@ -183,6 +185,7 @@ func TestWhichBody(t *testing.T) {
 		"an optional form":           {body3("3.0.3", "false", `"`+formType+`":`+fields), formType, ""},
 		"no fields, optional":        {body3("3.0.3", "false", `"`+formType+`":{"schema":{"type":"object"}}`), "", ""},
 		"no fields, needed":          {body3("3.0.3", "true", `"`+formType+`":{"schema":{"type":"object"}}`), "", "have no names"},
+		"fields, but none of text":   {body3("3.0.3", "true", `"`+formType+`":{"schema":{"type":"object","properties":{"e":{"type":"object"}}}}`), "", "no field that can be written"},
 		"no schema":                  {body3("3.0.3", "true", `"`+formType+`":{}`), "", "no form with named members"},
 		"fields in parts":            {body3("3.0.3", "false", `"`+formType+`":{"schema":{"allOf":[{"type":"object","properties":{"e":{"type":"string"}}}]}}`), formType, ""},
 		"one form of several":        {body3("3.0.3", "true", `"`+formType+`":{"schema":{"type":"object","oneOf":[{"type":"object","properties":{"e":{"type":"string"}}}]}}`), "", "the form is one of several"},
@@ -252,11 +255,17 @@ func TestFormsStayWithinBounds(t *testing.T) {
 		}
 	})
 	t.Run("an optional form that cannot be written", func(t *testing.T) {
-		document := body3("3.0.3", "false", `"application/x-www-form-urlencoded":{"schema":{"type":"object","required":["f"],"properties":{"of":{"type":"string","pattern":"(?!x)"},"f":{"type":"string","format":"binary"}}}}`)
+		document := body3("3.0.3", "false", `"application/x-www-form-urlencoded":{"schema":{"type":"object","required":["f"],"properties":{"of":{"type":"string","pattern":"(?!x)"},"n":{"type":"number"},"f":{"type":"string","format":"binary"}}}}`)
 		b, findings := sent(t, document, `{}`)
 		require.Empty(t, b.Body)
 		require.Empty(t, b.Header)
 		require.Contains(t, findings, "POST /a: body: form parameter f is a file, which no form of this kind carries; the tool does without")
 		require.NotContains(t, findings, "pattern", "what is not there is not told as changed")
+		require.NotContains(t, findings, "decimal")
+	})
+	t.Run("an optional form of any members", func(t *testing.T) {
+		b, findings := sent(t, body3("3.0.3", "false", `"application/x-www-form-urlencoded":{"schema":{"type":"object","additionalProperties":{"type":"string"}}}`), `{}`)
+		require.Empty(t, b.Body)
+		require.Contains(t, findings, "POST /a: body: the body's members have no names in the document; the tool does without")
 	})
 }
