@@ -226,7 +226,14 @@ func (im *importer) properties(t *tool, c *converter, p parameter, style string)
 	if p.in == inForm && isComposed(s) {
 		return nil, "is an object that is put together of several", nil
 	}
+	skip := map[string]bool{}
+	if p.in == inForm {
+		skip = c.readOnly(s)
+	}
 	for name, property := range s.get("properties").pairs() {
+		if skip[name] {
+			continue
+		}
 		q := parameter{
 			node: &node{kind: object}, at: pointer(at, "properties", name), name: name, in: p.in,
 			schema: property, schemaAt: pointer(at, "properties", name),
