@@ -55,6 +55,9 @@ func (c *converter) scalar(t *tool, p parameter, inPath bool) (s *node, reason s
 	case p.in == inForm && c.isFile(p.schema):
 		return nil, "is a file, which no form of this kind carries", nil
 	case p.in == inForm && len(types) == 0:
+		if _, _, err := c.referred(p.schema, ""); err != nil {
+			return nil, "cannot be read: " + err.Error(), nil //nolint:nilerr // it is told as what could not be mapped
+		}
 		return nil, "is of no type that the document says", nil
 	case slices.Contains(types, "number"):
 		t.tell(Changed, p.at, p.label(), "a number goes as decimal text, such as \"1.5\"; its bounds are not held")

@@ -15,8 +15,7 @@ func isForm(mediaType string) bool {
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return false
 	}
-	charset, has := parameters["charset"]
-	return !has || strings.EqualFold(charset, "utf-8")
+	return len(parameters) == 0 || len(parameters) == 1 && strings.EqualFold(parameters["charset"], "utf-8")
 }
 
 // form makes arguments of the fields of a body that is a form. reason says why the
@@ -29,6 +28,7 @@ func (im *importer) form(t *tool, c *converter, b *content) (reason string, err 
 		}
 	}
 	var form []argument
+	first := "" // of what cannot be written
 	params, taken := map[string]bool{}, map[string]bool{}
 	together := &node{kind: object}
 	for _, f := range fields {
@@ -49,10 +49,13 @@ func (im *importer) form(t *tool, c *converter, b *content) (reason string, err 
 			return prefixed(f, reason), nil
 		default:
 			t.tell(NotMapped, f.at, f.label(), reason+"; the tool does without")
+			if first == "" {
+				first = ": " + prefixed(f, reason)
+			}
 		}
 	}
 	if len(form) == 0 {
-		return "the form has no field that can be written", nil
+		return "the form has no field that can be written" + first, nil
 	}
 	t.form = form
 	if len(together.keys) > 0 {
@@ -62,7 +65,7 @@ func (im *importer) form(t *tool, c *converter, b *content) (reason string, err 
 }
 
 // formFields lists the fields of a form of OpenAPI 3, each with what its Encoding Object
-// says (OpenAPI 3.1, 4.8.15).
+// says (OpenAPI 3.1.2, 4.8.15).
 func (im *importer) formFields(t *tool, c *converter, b *content) (fields []parameter, reason string) {
 	flat, reason := im.flat(t, b, "form")
 	switch {
