@@ -74,9 +74,7 @@ func TestImport(t *testing.T) {
 
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
-	top, tools, _ := strings.Cut(string(text), "tools:\n")
-	whole := top + "network: {allow: [127.0.0.0/8]}\ntls:\n  ca: |\n    " + strings.ReplaceAll(strings.TrimSpace(upstream.CA), "\n", "\n    ") + "\ntools:\n" + tools
-	b.Apply(t, whole)
+	b.Apply(t, reachable(string(text), upstream))
 	put := b.CLIWith(t, testenv.Operator, "", "secret-of-alice", "credential", "put", "notes", "--user", "alice", "--from-file", "-")
 	require.Zero(t, put.Code, put.Stderr)
 
@@ -101,6 +99,12 @@ func TestImport(t *testing.T) {
 	require.ErrorContains(t, err, "GRANT_MISSING")
 	_, err = client.Invoke(t.Context(), "notes", "createNote", json.RawMessage(`{"text": "hi", "id": 1}`))
 	require.ErrorContains(t, err, "ARGUMENT_INVALID", "what is read-only is no argument")
+}
+
+// reachable gives an imported manifest what it takes to reach an upstream of these tests.
+func reachable(manifest string, upstream *testenv.Upstream) string {
+	top, tools, _ := strings.Cut(manifest, "tools:\n")
+	return top + "network: {allow: [127.0.0.0/8]}\ntls:\n  ca: |\n    " + strings.ReplaceAll(strings.TrimSpace(upstream.CA), "\n", "\n    ") + "\ntools:\n" + tools
 }
 
 // Over REST, compressed; and for nobody but operators.

@@ -161,7 +161,7 @@ func TestGeneratedClients(t *testing.T) {
 			task := b.Mint(t, nil, deskGrants...)
 			before := u.Requests()
 			var complaints strings.Builder
-			out, ended := runIn(t, generated(t, one.language), b, task.Key, one.language, printedOn(t, passthroughPage, one.language, one.begins), &complaints)
+			out, ended := runIn(t, generated(t, one.language, "desk"), b, task.Key, one.language, printedOn(t, passthroughPage, one.language, one.begins), &complaints)
 			text, err := io.ReadAll(out)
 			require.NoError(t, err)
 			err = ended()
@@ -180,8 +180,8 @@ func TestGeneratedClients(t *testing.T) {
 	require.Contains(t, u.Wire(), "GET /calendars/ann@example.com/events/7?fields=a&fields=b%20c&deep=true HTTP/1.1\r\n")
 }
 
-// generated gives a folder with the client of a language.
-func generated(t *testing.T, language string) string {
+// generated gives a folder with the client of a language for one of testdata's documents.
+func generated(t *testing.T, language, api string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if language == "js" {
@@ -189,10 +189,10 @@ func generated(t *testing.T, language string) string {
 		require.NoError(t, os.Symlink(filepath.Join(modules, "node_modules"), filepath.Join(dir, "node_modules")))
 		return dir
 	}
-	document, err := filepath.Abs("testdata/desk.openapi.yaml")
+	document, err := filepath.Abs("testdata/" + api + ".openapi.yaml")
 	require.NoError(t, err)
 	generator := filepath.Join(filepath.Dir(venvPython(t)), "openapi-python-client")
-	made := testenv.Run(t, "", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, generator, "generate", "--path", document, "--meta", "none", "--output-path", filepath.Join(dir, "desk_client"))
+	made := testenv.Run(t, "", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, generator, "generate", "--path", document, "--meta", "none", "--output-path", filepath.Join(dir, api+"_client"))
 	require.Zero(t, made.Code, "%s: run `make deps`", made.Stderr)
 	return dir
 }

@@ -9,10 +9,11 @@ import (
 // argument is one of a tool's.
 type argument struct {
 	name     string
-	param    string // of the query; the key of the body
+	param    string // of the query or form; the key of the body
 	schema   *node
 	required bool
-	comma    bool // a list that is one parameter of the query, with commas
+	wanted   bool // by the object that it is a member of
+	comma    bool // a list that is one parameter, with commas
 }
 
 // tool is one of the manifest under way.
@@ -25,8 +26,9 @@ type tool struct {
 	resource string
 	query    []argument
 	inPath   []argument
+	form     []argument // beside which there is no body
 	body     []argument
-	rest     *node // what the schema of the body says besides its properties
+	rest     *node // what the schema of form or body says besides its properties
 	hasBody  bool
 	headers  *node
 	schema   *node
@@ -42,11 +44,21 @@ func (t *tool) tell(kind Kind, where, what, why string) {
 	t.notes = append(t.notes, Finding{kind, where, t.what(what), why})
 }
 
-// scalar converts a parameter's schema to one whose values stand in a path or query as
+// scalar converts a parameter's schema to one whose values stand in a path, query or form as
 // one text; reason says why there is none.
 func (c *converter) scalar(t *tool, p parameter, inPath bool) (s *node, reason string, err error) {
+	if c.count++; c.count > maxConverted {
+		return nil, "", errTooLarge
+	}
 	types := c.typesOf(p.schema)
 	switch {
+	case p.in == inForm && c.isFile(p.schema):
+		return nil, "is a file, which no form of this kind carries", nil
+	case p.in == inForm && len(types) == 0:
+		if _, _, err := c.referred(p.schema, ""); err != nil {
+			return nil, "cannot be read: " + err.Error(), nil //nolint:nilerr // it is told as what could not be mapped
+		}
+		return nil, "is of no type that the document says", nil
 	case slices.Contains(types, "number"):
 		t.tell(Changed, p.at, p.label(), "a number goes as decimal text, such as \"1.5\"; its bounds are not held")
 		return described(c, p, (&node{kind: object}).set("type", textNode("string")).set("pattern", textNode(decimal))), "", nil
@@ -100,7 +112,7 @@ func (p parameter) style(v version) (style string, explode bool) {
 		}
 	}
 	if style = p.str("style"); style == "" {
-		style = map[string]string{"query": "form", "path": "simple", "header": "simple", "cookie": "form"}[p.in]
+		style = map[string]string{"query": "form", inForm: "form", "path": "simple", "header": "simple", "cookie": "form"}[p.in]
 	}
 	if e := p.get("explode"); e != nil {
 		return style, p.isTrue("explode")
@@ -108,10 +120,13 @@ func (p parameter) style(v version) (style string, explode bool) {
 	return style, style == "form"
 }
 
+// braces are what no argument's name holds.
+var braces = strings.NewReplacer("{", "", "}", "")
+
 // argumentName is a parameter's name as an argument's: no braces, not too long, and none
 // of those taken, in any case.
 func argumentName(p parameter, taken map[string]bool) string {
-	name := strings.NewReplacer("{", "", "}", "").Replace(p.name)
+	name := braces.Replace(p.name)
 	if len(name) > 100 {
 		name = strings.ToValidUTF8(name[:100], "")
 	}

@@ -3,167 +3,89 @@ package openapi
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
-// content is a request's body as the document has it.
-type content struct {
-	schema   *node
-	at       string
-	types    []string // its media types, in the document's order
-	media    *node    // by media type; OpenAPI 3
-	required bool
-}
-
-// bodyOf finds the body of an operation; nil where there is none.
-func (im *importer) bodyOf(o *operation, all []parameter) (b *content, reason string) {
-	if im.version == v20 {
-		return im.oldBody(o, all), ""
-	}
-	entry := o.get("requestBody")
-	if entry == nil {
-		return nil, ""
-	}
-	n, at, err := im.referred(entry, pointer(o.at, "requestBody"))
-	if err != nil {
-		return nil, "the body cannot be read: " + err.Error()
-	}
-	media := n.get("content")
-	b = &content{at: at, media: media, required: n.isTrue("required")}
-	for name := range media.pairs() {
-		b.types = append(b.types, name)
-	}
-	if len(b.types) == 0 {
-		return nil, ""
-	}
-	return b, ""
-}
-
-// oldBody is Swagger 2.0's: a parameter of its own, or form fields.
-func (im *importer) oldBody(o *operation, all []parameter) *content {
-	for _, p := range all {
-		switch p.in {
-		case "body":
-			b := &content{schema: p.schema, at: p.at, required: p.required}
-			consumes := o.get("consumes")
-			if consumes == nil {
-				consumes = im.root.get("consumes")
-			}
-			for _, c := range consumes.elements() {
-				b.types = append(b.types, c.text)
-			}
-			if len(b.types) == 0 {
-				b.types = []string{"application/json"}
-			}
-			return b
-		case "formData":
-			return &content{at: p.at, types: []string{"a form"}, required: slices.ContainsFunc(all, func(q parameter) bool {
-				return q.in == "formData" && q.required
-			})}
-		}
-	}
-	return nil
-}
-
-// jsonType finds the media type under which the body goes as JSON: application/json
-// first, then what is JSON by another name, then any at all.
-func (b *content) jsonType() (name, sent string, ok bool) {
-	plain := func(s string) string {
-		s, _, _ = strings.Cut(strings.ToLower(s), ";")
-		return strings.TrimSpace(s)
-	}
-	for _, test := range []func(string) bool{
-		func(s string) bool { return s == "application/json" || s == "text/json" },
-		func(s string) bool { return strings.HasPrefix(s, "application/") && strings.HasSuffix(s, "+json") },
-		func(s string) bool { return s == "*/*" || s == "application/*" },
-	} {
-		if i := slices.IndexFunc(b.types, func(s string) bool { return test(plain(s)) }); i >= 0 {
-			name = b.types[i]
-			if strings.HasSuffix(plain(name), "+json") {
-				sent = plain(name)
-			}
-			return name, sent, true
-		}
-	}
-	return "", "", false
-}
-
 // body places the properties of the request's body. reason says why the operation
-// cannot be mapped: the manifest's body is a JSON object of named arguments.
+// cannot be mapped: the manifest's body is a JSON object of named arguments, or a form.
 func (im *importer) body(t *tool, c *converter, b *content) (reason string, err error) {
-	if b == nil {
+	if b == nil || !b.required && im.emptyForms(b) {
+		return "", nil // a form without fields, and no body at all, are the same
+	}
+	bodiless := t.method == "GET" || t.method == "HEAD"
+	sent, form, ok := b.choose()
+	switch {
+	case !ok && bodiless && !b.required:
 		return "", nil
-	}
-	name, sent, ok := b.jsonType()
-	if !ok {
-		if !b.required && (t.method == "GET" || t.method == "HEAD" || im.emptyForms(b)) {
-			return "", nil // a form without fields, and no body at all, are the same
-		}
-		return "the body is " + clean(strings.Join(b.types, ", "), 100) + ", and only bodies of JSON are mapped", nil
-	}
-	if t.method == "GET" || t.method == "HEAD" {
-		if b.required {
-			return "a " + t.method + " with a body", nil
-		}
+	case !ok:
+		return b.unlike(), nil
+	case bodiless && b.required:
+		return "a " + t.method + " with a body", nil
+	case bodiless:
 		t.tell(NotMapped, b.at, "body", "a "+t.method+" has none; the tool does without")
 		return "", nil
 	}
 	if b.media != nil {
-		b.schema, b.at = b.media.get(name).get("schema"), pointer(b.at, "content", name, "schema")
+		b.schema, b.at = b.media.get(b.name).get("schema"), pointer(b.at, "content", b.name, "schema")
+	}
+	before, place := len(t.notes), im.members
+	if form {
+		place = im.form
 	}
 	if len(b.types) > 1 {
-		t.tell(Changed, b.at, "body", "of several media types "+name+" is taken")
+		t.tell(Changed, b.at, "body", "of several media types "+b.name+" is taken")
 	}
-	if sent != "" {
-		t.headers.set("Content-Type", textNode(sent))
+	if reason, err = place(t, c, b); err != nil {
+		return "", err
 	}
-	reason, err = im.members(t, c, b)
-	if reason != "" && err == nil && !b.required {
-		t.headers.drop("Content-Type")
+	switch {
+	case reason != "" && !b.required:
+		t.notes = t.notes[:before]
+		c.forget()
 		t.tell(NotMapped, b.at, "body", reason+"; the tool does without")
 		return "", nil
-	}
-	t.hasBody = reason == "" && err == nil
-	return reason, err
-}
-
-// emptyForms reports whether all that the body may be is forms without fields.
-func (im *importer) emptyForms(b *content) bool {
-	for _, media := range b.media.pairs() {
-		s, _, err := im.referred(media.get("schema"), "")
-		if err != nil || s.get("properties") != nil && len(s.get("properties").keys) > 0 {
-			return false
+	case reason == "" && !form:
+		if t.hasBody = true; sent != "" {
+			t.headers.set("Content-Type", textNode(sent))
 		}
 	}
-	return b.media != nil
+	return reason, nil
 }
 
-// members makes arguments of the body's properties.
-func (im *importer) members(t *tool, c *converter, b *content) (reason string, err error) {
+// flat gathers the members of the body, which is what is said, at the top of one schema.
+func (im *importer) flat(t *tool, b *content, what string) (flat *flattened, reason string) {
 	if _, _, err := im.referred(b.schema, b.at); err != nil {
-		return "the body cannot be read: " + err.Error(), nil
+		return nil, "the body cannot be read: " + err.Error()
 	}
 	types := im.typesOf(b.schema)
 	if !onlyIn(types, "object") {
 		if slices.Contains(types, "object") {
-			return "the body is an object or something else, and a manifest's body is an object", nil
+			return nil, "the body is an object or something else, and a manifest's body is an object"
 		}
-		return "the body is no JSON object with named members", nil
+		return nil, "the body is no " + what + " with named members"
 	}
-	flat := &flattened{properties: &node{kind: object}, at: map[string]string{}}
+	flat = &flattened{properties: &node{kind: object}, at: map[string]string{}}
 	if reason = im.flatten(flat, b.schema, b.at, 0); reason != "" {
+		return nil, reason
+	}
+	flat.name()
+	if len(flat.properties.keys) == 0 {
+		return nil, "the body's members have no names in the document"
+	}
+	if flat.open {
+		t.tell(Changed, b.at, "body", "members that the document does not name cannot be sent")
+	}
+	return flat, ""
+}
+
+// members makes arguments of the members of a body of JSON.
+func (im *importer) members(t *tool, c *converter, b *content) (reason string, err error) {
+	flat, reason := im.flat(t, b, "JSON object")
+	if reason != "" {
 		return reason, nil
 	}
 	required := map[string]bool{}
 	for _, name := range flat.required {
 		required[name] = true
-	}
-	flat.name()
-	if len(flat.properties.keys) == 0 {
-		return "the body's members have no names in the document", nil
-	}
-	if flat.open {
-		t.tell(Changed, b.at, "body", "members that the document does not name cannot be sent")
 	}
 	skip := c.readOnly((&node{kind: object}).set("properties", flat.properties))
 	for name, p := range flat.properties.pairs() {
@@ -234,7 +156,7 @@ func (im *importer) flatten(to *flattened, s *node, at string, depth int) (reaso
 		}
 	}
 	if more := s.get("additionalProperties"); more != nil {
-		to.open, to.closed = to.open || more.text != "false", to.closed || more.text == "false"
+		to.open, to.closed = to.open || isOpen(s), to.closed || !isOpen(s)
 	}
 	for i, part := range s.get("allOf").elements() {
 		if reason := im.flatten(to, part, pointer(at, "allOf", itoa(i)), depth+1); reason != "" {

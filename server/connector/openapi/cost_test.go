@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,12 @@ func each(n int, format string) string {
 func many(n int, item, root string) string {
 	return `{"openapi":"3.0.3","servers":[{"url":"https://a.example"}],"x-item":` + item + root +
 		`,"paths":{"/first":{"get":{}},` + each(n, `"/p@":{"$ref":"#/x-item"}`) + `}}`
+}
+
+// formOf makes a document whose form has n fields of one schema, each a deep object.
+func formOf(n int, schema string) string {
+	return `{"openapi":"3.0.3","servers":[{"url":"https://a.example"}],"x-o":` + schema + `,"paths":{"/a":{"post":{"requestBody":{"content":{"application/x-www-form-urlencoded":{"encoding":{` +
+		each(n, `"f@":{"style":"deepObject"}`) + `},"schema":{"type":"object","properties":{` + each(n, `"f@":{"$ref":"#/x-o"}`) + `}}}}}}}}}`
 }
 
 // A document of a few megabytes keeps the broker neither busy nor full, however its parts
@@ -53,8 +60,9 @@ func TestWhatADocumentMayCost(t *testing.T) {
 		"schemes that belong":        {text: many(900, `{"get":{}}`, `,"security":[{`+each(20_000, `"s@":[]`)+`}]`), says: "more than 16 schemes"},
 		"keys in the query": {text: many(300, `{"get":{"parameters":[`+each(30, parameter)+`]}}`,
 			`,"components":{"securitySchemes":{`+each(40_000, `"s@":{"type":"apiKey","in":"query","name":"k@"}`)+`}}`), says: "names none"},
-		"operations":         {text: many(60_000, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"/first"}}, says: "more than 50000 operations"},
-		"tags of operations": {text: many(900, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"tag:t30000"}}, says: "names no operation"},
+		"parameters of an object": {text: many(1, `{"get":{"parameters":[{"name":"q","in":"query","style":"deepObject","schema":{"type":"object","properties":{`+each(300_000, `"m@":{"type":"number"}`)+`}}}]}}`, ""), says: "the schema is too large"},
+		"operations":              {text: many(60_000, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"/first"}}, says: "more than 50000 operations"},
+		"tags of operations":      {text: many(900, `{"get":{"tags":[`+each(40_000, `"t@"`)+`]}}`, ""), options: openapi.Options{Include: []string{"tag:t30000"}}, says: "names no operation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := make(chan string, 1)
@@ -74,6 +82,34 @@ func TestWhatADocumentMayCost(t *testing.T) {
 			case <-time.After(3 * time.Minute):
 				require.Fail(t, "it has no end")
 			}
+		})
+	}
+}
+
+// What a form would hold is given up before it is written at length: the arguments of many
+// objects, and that of the members of one each wants all others.
+func TestWhatAFormMayHold(t *testing.T) {
+	within := func(required, n int) string {
+		return `{"type":"object","required":[` + each(required, `"m@"`) + `],"properties":{` + each(n, `"m@":{"type":"number"}`) + `}}`
+	}
+	for name, tc := range map[string]struct{ text, says string }{
+		"some that belong together": {formOf(1, within(20, 20)), ""},
+		"many that belong together": {formOf(1, within(200, 200)), "each is held to its type alone"},
+		"all that belong together":  {formOf(1, within(3_000, 3_000)), "the schema is too large"},
+		"objects of many":           {formOf(1_000, within(0, 1_000)), "the schema is too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := openapi.Import(t.Context(), []byte(tc.text), openapi.Options{Name: "a"})
+			runtime.ReadMemStats(&after)
+			require.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(600), "MiB")
+			if err != nil {
+				require.ErrorContains(t, err, tc.says)
+				return
+			}
+			require.Contains(t, told(r.Findings), tc.says)
+			require.Equal(t, tc.says == "", strings.Contains(r.Manifest, "dependentRequired"))
 		})
 	}
 }

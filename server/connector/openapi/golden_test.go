@@ -23,6 +23,7 @@ func fixtures() map[string]openapi.Options {
 		"crm30.yaml":    {Name: "crm"},
 		"jobs20.json":   {Name: "jobs"},
 		"modern31.yaml": {Name: "modern"},
+		"pay30.yaml":    {Name: "pay"},
 	}
 }
 

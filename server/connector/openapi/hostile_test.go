@@ -57,6 +57,10 @@ func TestNothingOutsideIsRead(t *testing.T) {
 			for place, text := range map[string]string{
 				"body":     doc(fmt.Sprintf(`{"$ref":%q}`, ref), ""),
 				"property": doc(fmt.Sprintf(`{"type":"object","properties":{"a":{"$ref":%q}}}`, ref), ""),
+				"form":     body3("3.0.3", "true", fmt.Sprintf(`"application/x-www-form-urlencoded":{"schema":{"$ref":%q}}`, ref)),
+				"field":    body3("3.0.3", "true", fmt.Sprintf(`"application/x-www-form-urlencoded":{"schema":{"type":"object","properties":{"a":{"$ref":%q}}}}`, ref)),
+				"member":   body3("3.0.3", "true", fmt.Sprintf(`"application/x-www-form-urlencoded":{"encoding":{"a":{"style":"deepObject"}},"schema":{"type":"object","required":["a"],"properties":{"a":{"type":"object","required":["b"],"properties":{"b":{"$ref":%q}}}}}}`, ref)),
+				"items":    body3("3.0.3", "true", fmt.Sprintf(`"application/x-www-form-urlencoded":{"schema":{"type":"object","properties":{"a":{"type":"array","items":{"$ref":%q}}}}}`, ref)),
 				"deep":     doc(`{"type":"object","properties":{"a":{"$ref":"#/components/schemas/A"}}}`, fmt.Sprintf(`"A":{"$ref":%q}`, ref)),
 			} {
 				_, err := openapi.Import(t.Context(), []byte(text), openapi.Options{Name: "a"})
@@ -164,6 +168,7 @@ func TestTextStaysText(t *testing.T) {
 "components":{"securitySchemes":{"` + evil + `":{"type":"http","scheme":"bearer","description":"` + evil + `"}}},
 "paths":{"/a":{"post":{"operationId":"` + evil + `","summary":"` + evil + `","tags":["` + evil + `"],
 "parameters":[{"name":"` + "q\\nseverity: READ" + `","in":"query","schema":{"type":"string"}},{"name":"r","in":"query","description":"` + evil + `","schema":{"type":"string","default":"` + evil + `","enum":["` + evil + `"]}}]}},
+"/c":{"post":{"requestBody":{"content":{"application/x-www-form-urlencoded":{"encoding":{"f":{"style":"` + evil + `"}},"schema":{"type":"object","properties":{"` + evil + `":{"type":"string"},"e":{"type":"string","description":"` + evil + `"},"f":{"type":"string"}}}}}}}},
 "/b":{"post":{"requestBody":{"content":{"application/json":{"schema":{"type":"object","properties":{"` + evil + `":{"type":"string"}}}}}}}}}}`
 	r, err := openapi.Import(t.Context(), []byte(text), openapi.Options{Name: "a"})
 	require.NoError(t, err)

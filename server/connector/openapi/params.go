@@ -8,13 +8,13 @@ import (
 // place puts each parameter of the operation where the manifest can have it. reason
 // says why the operation cannot be mapped.
 func (im *importer) place(t *tool, c *converter, all []parameter, taken map[string]bool) (reason string, err error) {
-	renamed := map[string]string{}
+	renamed, params := map[string]string{}, map[string]bool{}
 	for _, p := range all {
 		switch {
 		case p.in == "path":
 			reason, err = im.inPath(t, c, p, taken, renamed)
 		case p.in == "query":
-			reason, err = im.inQuery(t, c, p, taken)
+			reason, err = im.inQuery(t, c, p, params, taken)
 		case p.in == "header":
 			reason = im.inHeader(t, p)
 		case p.in == "cookie" && p.required:
@@ -98,7 +98,7 @@ func (im *importer) pathTemplate(t *tool, renamed map[string]string) (reason str
 	return ""
 }
 
-func (im *importer) inQuery(t *tool, c *converter, p parameter, taken map[string]bool) (string, error) {
+func (im *importer) inQuery(t *tool, c *converter, p parameter, params, taken map[string]bool) (string, error) {
 	if im.attached("query", p.name) {
 		t.tell(Changed, p.at, p.label(), "is no argument: the credential goes there")
 		return "", nil
@@ -111,17 +111,8 @@ func (im *importer) inQuery(t *tool, c *converter, p parameter, taken map[string
 	if err != nil {
 		return "", err
 	}
-	for i, a := range arguments {
-		if !isQueryName(a.param) {
-			reason = "has a name that cannot be written"
-			break
-		}
-		if slices.ContainsFunc(t.query, func(q argument) bool { return strings.EqualFold(q.param, a.param) }) {
-			reason = "differs from another only in case"
-			break
-		}
-		arguments[i].name = argumentName(parameter{node: p.node, name: a.param, in: p.in}, taken)
-		t.query = append(t.query, arguments[i])
+	if reason == "" {
+		t.query, reason = paired(t.query, p, arguments, params, taken)
 	}
 	switch {
 	case reason == "":
@@ -131,6 +122,28 @@ func (im *importer) inQuery(t *tool, c *converter, p parameter, taken map[string
 		t.tell(NotMapped, p.at, p.label(), reason+"; the tool does without")
 	}
 	return "", nil
+}
+
+// paired adds the arguments of one parameter to those of a query or form, all of them or
+// none. params are the names that stand there, in lower case, taken those of arguments.
+func paired(to []argument, p parameter, made []argument, params, taken map[string]bool) (all []argument, reason string) {
+	own := map[string]bool{}
+	for _, a := range made {
+		name := strings.ToLower(a.param)
+		switch {
+		case !isQueryName(a.param):
+			return to, "has a name that cannot be written"
+		case params[name] || own[name]:
+			return to, "has the name of another, or one that differs only in case"
+		}
+		own[name] = true
+	}
+	for _, a := range made {
+		params[strings.ToLower(a.param)] = true
+		a.name = argumentName(parameter{node: p.node, name: a.param, in: p.in}, taken)
+		to = append(to, a)
+	}
+	return to, ""
 }
 
 // isQueryName takes what a manifest takes: visible ASCII without what separates
@@ -210,7 +223,17 @@ func (im *importer) properties(t *tool, c *converter, p parameter, style string)
 			s, at = b, branchAt
 		}
 	}
+	if p.in == inForm && isComposed(s) {
+		return nil, "is an object that is put together of several", nil
+	}
+	skip := map[string]bool{}
+	if p.in == inForm {
+		skip = c.readOnly(s)
+	}
 	for name, property := range s.get("properties").pairs() {
+		if skip[name] {
+			continue
+		}
 		q := parameter{
 			node: &node{kind: object}, at: pointer(at, "properties", name), name: name, in: p.in,
 			schema: property, schemaAt: pointer(at, "properties", name),
@@ -218,21 +241,25 @@ func (im *importer) properties(t *tool, c *converter, p parameter, style string)
 		if style == "deepObject" {
 			q.name = p.name + "[" + name + "]"
 		}
-		needed := p.required && slices.ContainsFunc(s.get("required").elements(), func(n *node) bool { return n.text == name })
+		wanted := slices.ContainsFunc(s.get("required").elements(), func(n *node) bool { return n.text == name })
+		needed := p.required && wanted
 		value, reason, err := c.scalar(t, q, false)
 		switch {
 		case err != nil:
 			return nil, "", err
-		case reason != "" && needed:
+		case reason != "" && (needed || wanted && p.in == inForm):
 			return nil, "its property " + name + " " + reason, nil
 		case reason != "":
 			t.tell(NotMapped, q.at, q.label(), reason+"; the tool does without")
 			continue
 		}
-		made = append(made, argument{param: q.name, schema: value, required: needed})
+		made = append(made, argument{param: q.name, schema: value, required: needed, wanted: wanted})
 	}
 	if len(made) == 0 {
 		return nil, "is an object without properties that could be written", nil
+	}
+	if p.in == inForm && isOpen(s) {
+		t.tell(Changed, p.at, p.label(), "members that the document does not name cannot be sent")
 	}
 	return made, "", nil
 }

@@ -35,6 +35,12 @@ type converter struct {
 	notes []Finding
 }
 
+// forget begins anew: nothing that was converted so far counts.
+func (c *converter) forget() {
+	c.defs, c.names, c.taken = &node{kind: object}, map[string]string{}, map[string]int{}
+	c.queue, c.notes = nil, nil
+}
+
 // note tells that a part of a schema at a place is not held.
 func (c *converter) note(at, what, why string) {
 	c.notes = append(c.notes, Finding{Changed, at, what, why})

@@ -184,7 +184,7 @@ func (im *importer) slotOf(n *node, scopes []string) (s slot, reason string) {
 			s.comment += "; if a word stands before it in the header, such as Token, add prefix"
 		}
 	case "mutualTLS":
-		s.owner, s.attach, s.comment = "workspace", textNode("certificate"), "a client certificate that all users share"
+		s.owner, s.attach, s.comment = "workspace", textNode("certificate"), "a client certificate that all users share: put the chain and its key, as PEM"
 	case "openIdConnect":
 		s.attach = textNode("bearer")
 		s.comment += "; the document names OpenID Connect: to have tokens fetched and refreshed, add oauth by hand"

@@ -70,7 +70,8 @@ func (im *importer) tool(o *operation, name string) (*tool, string) {
 
 // fill places all that a call consists of.
 func (im *importer) fill(t *tool, parameters []parameter, d detail) (reason string, err error) {
-	c := &converter{document: im.document, detail: d, defs: &node{kind: object}, names: map[string]string{}, taken: map[string]int{}}
+	c := &converter{document: im.document, detail: d}
+	c.forget()
 	b, reason := im.bodyOf(t.operation, parameters)
 	if reason != "" {
 		return reason, nil
@@ -78,9 +79,9 @@ func (im *importer) fill(t *tool, parameters []parameter, d detail) (reason stri
 	if reason, err = im.body(t, c, b); reason != "" || err != nil && !errors.Is(err, errTooLarge) {
 		return reason, err
 	}
-	// The body's members keep their names, which are its keys; all others make room.
+	// The members of body or form keep their names; all others make room.
 	taken := map[string]bool{}
-	for _, a := range t.body {
+	for _, a := range slices.Concat(t.form, t.body) {
 		taken[strings.ToLower(a.name)] = true
 	}
 	if err == nil {
@@ -111,7 +112,7 @@ func (im *importer) fill(t *tool, parameters []parameter, d detail) (reason stri
 // assemble makes the one schema of all arguments.
 func (t *tool) assemble(c *converter) {
 	properties, required := &node{kind: object}, listOf()
-	for _, a := range slices.Concat(t.inPath, t.query, t.body) {
+	for _, a := range slices.Concat(t.inPath, t.query, t.form, t.body) {
 		s := a.schema
 		if c.detail == shallow {
 			s = c.typeAlone(s)

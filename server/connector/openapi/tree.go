@@ -153,10 +153,13 @@ func (n *node) size() int {
 	return total + len(n.text)
 }
 
+// pointerEscapes are those of a step of a JSON pointer.
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer adds a step to a JSON pointer (RFC 6901).
 func pointer(at string, steps ...string) string {
 	for _, s := range steps {
-		at += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+		at += "/" + pointerEscapes.Replace(s)
 	}
 	return at
 }

@@ -100,20 +100,11 @@ func (im *importer) writeTool(t *tool) *yaml.Node {
 	}
 	add(n, "method", word(t.method))
 	add(n, "path", word(t.path))
-	if len(t.query) > 0 {
-		query := mapping()
-		for _, a := range t.query {
-			to := word(a.name)
-			if a.comma {
-				to = flow((&node{kind: object}).set("argument", textNode(a.name)).set("list", textNode("comma")))
-			}
-			add(query, a.param, to)
-		}
-		add(n, "query", query)
-	}
+	addPairs(n, "query", t.query)
 	if len(t.headers.keys) > 0 {
 		add(n, "headers", block(t.headers))
 	}
+	addPairs(n, "form", t.form)
 	if t.hasBody {
 		var names []string
 		for _, a := range t.body {
@@ -128,6 +119,21 @@ func (im *importer) writeTool(t *tool) *yaml.Node {
 	}
 	add(n, "resources", flow(listOf(textNode(t.resource))))
 	return n
+}
+
+// addPairs writes the parameters of a query or form, if there are any.
+func addPairs(n *yaml.Node, key string, list []argument) {
+	pairs := mapping()
+	for _, a := range list {
+		to := word(a.name)
+		if a.comma {
+			to = flow((&node{kind: object}).set("argument", textNode(a.name)).set("list", textNode("comma")))
+		}
+		add(pairs, a.param, to)
+	}
+	if len(list) > 0 {
+		add(n, key, pairs)
+	}
 }
 
 // maxSummary bounds a tool's description, in bytes.
