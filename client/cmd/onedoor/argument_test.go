@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/onedoor/onedoor/client/internal/brokertest"
 )
 
 func TestUsage(t *testing.T) {
