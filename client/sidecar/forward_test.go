@@ -80,6 +80,7 @@ func TestHeaders(t *testing.T) {
 		"X-Api-Key", "k", "Idempotency-Key", "i", "Mcp-Session-Id", "s", "Accept", "text/event-stream", "Accept-Encoding", "identity",
 		"X-Onedoor-Jwt-Svid", "forged", "X-Forwarded-For", "1.2.3.4", "X-Forwarded-Client-Cert", "URI=spiffe://x", "Forwarded", "for=1.2.3.4",
 		"X-Real-Ip", "1.2.3.4", "Cookie", "a=b", "Origin", "http://localhost:3000", "Referer", "http://localhost", "Via", "x",
+		"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors",
 		"Connection", "X-Hop, Authorization2", "X-Hop", "h", "Authorization2", "h", "Proxy-Authorization", "p", "Upgrade", "h2c", "Keep-Alive", "1")
 	require.Equal(t, http.StatusTeapot, answer.StatusCode)
 	require.Equal(t, "7", answer.Header.Get("X-Request-Id"))

@@ -115,7 +115,7 @@ func isOurs(name string) bool {
 	case "X-Onedoor-Jwt-Svid", "Forwarded", "X-Real-Ip", "Via", "Origin", "Referer", "Cookie", "Upgrade", "Connection", "Expect":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Forwarded-")
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Sec-Fetch-")
 }
 
 // fail answers for a call that brought no answer.
