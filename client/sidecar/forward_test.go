@@ -207,3 +207,20 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "late", string(rest))
 }
+
+// Nobody reads of a request any more when the next one of its connection is served: net/http
+// panics then, in a goroutine of the transport's too, which ends the whole process.
+func TestNoRequestFollowsAnEarlyAnswer(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	const one = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+	const last = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+	for range 50 {
+		all := r.raw(t, strings.Repeat(one, 5)+last)
+		require.NotEmpty(t, all)
+		for i, answer := range all {
+			require.Equal(t, http.StatusForbidden, answer.StatusCode)
+			require.Equal(t, i == len(all)-1, answer.Close, "answer %d of %d", i, len(all))
+		}
+	}
+	require.NotContains(t, r.log.String(), "panic")
+}
