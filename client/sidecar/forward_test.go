@@ -224,3 +224,20 @@ func TestNoRequestFollowsAnEarlyAnswer(t *testing.T) {
 	}
 	require.NotContains(t, r.log.String(), "panic")
 }
+
+// A program that has said all closes its half of the connection, which net/http takes for its
+// end: the call is cut then, and nobody must be told that it went well.
+func TestNothingIsMadeUp(t *testing.T) {
+	r := newRig(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for _, version := range []string{"1.0", "1.1"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.address, "http://"))
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "POST /v1/invoke HTTP/"+version+"\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Empty(t, string(answer), version)
+		require.NoError(t, conn.Close())
+	}
+}

@@ -61,7 +61,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ready(w, r)
 	default:
 		p := &paced{ResponseWriter: w, control: http.NewResponseController(w)}
-		defer p.disarm()
 		// Without it net/http takes the rest of a body away as soon as the answer begins,
 		// and an answer that comes early would break off.
 		_ = p.control.EnableFullDuplex() // fails for no HTTP/1 request
@@ -71,6 +70,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			r.Body = p.body
 		}
 		h.proxy.ServeHTTP(p, r)
+		p.disarm() // not where it panics: the flush would say 200 where nothing was said
 	}
 }
 
