@@ -211,7 +211,7 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 // Nobody reads of a request any more when the next one of its connection is served: net/http
 // panics then, in a goroutine of the transport's too, which ends the whole process.
 func TestNoRequestFollowsAnEarlyAnswer(t *testing.T) {
-	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	r, reads := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), newRig(t, seen)
 	const one = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 	const last = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 	for range 50 {
@@ -223,6 +223,9 @@ func TestNoRequestFollowsAnEarlyAnswer(t *testing.T) {
 		}
 	}
 	require.NotContains(t, r.log.String(), "panic")
+	for range 50 { // one that was read is followed by the next as ever
+		require.Len(t, reads.raw(t, strings.Repeat(one, 5)+last), 6)
+	}
 }
 
 // A program that has said all closes its half of the connection, which net/http takes for its
