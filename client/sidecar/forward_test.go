@@ -80,6 +80,7 @@ func TestHeaders(t *testing.T) {
 		"X-Api-Key", "k", "Idempotency-Key", "i", "Mcp-Session-Id", "s", "Accept", "text/event-stream", "Accept-Encoding", "identity",
 		"X-Onedoor-Jwt-Svid", "forged", "X-Forwarded-For", "1.2.3.4", "X-Forwarded-Client-Cert", "URI=spiffe://x", "Forwarded", "for=1.2.3.4",
 		"X-Real-Ip", "1.2.3.4", "Cookie", "a=b", "Origin", "http://localhost:3000", "Referer", "http://localhost", "Via", "x",
+		"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors",
 		"Connection", "X-Hop, Authorization2", "X-Hop", "h", "Authorization2", "h", "Proxy-Authorization", "p", "Upgrade", "h2c", "Keep-Alive", "1")
 	require.Equal(t, http.StatusTeapot, answer.StatusCode)
 	require.Equal(t, "7", answer.Header.Get("X-Request-Id"))
@@ -205,4 +206,41 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 	_, err = io.ReadFull(body, rest)
 	require.NoError(t, err)
 	require.Equal(t, "late", string(rest))
+}
+
+// Nobody reads of a request any more when the next one of its connection is served: net/http
+// panics then, in a goroutine of the transport's too, which ends the whole process.
+func TestNoRequestFollowsAnEarlyAnswer(t *testing.T) {
+	r, reads := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), newRig(t, seen)
+	const one = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+	const last = "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+	for range 50 {
+		all := r.raw(t, strings.Repeat(one, 5)+last)
+		require.NotEmpty(t, all)
+		for i, answer := range all {
+			require.Equal(t, http.StatusForbidden, answer.StatusCode)
+			require.Equal(t, i == len(all)-1, answer.Close, "answer %d of %d", i, len(all))
+		}
+	}
+	require.NotContains(t, r.log.String(), "panic")
+	for range 50 { // one that was read is followed by the next as ever
+		require.Len(t, reads.raw(t, strings.Repeat(one, 5)+last), 6)
+	}
+}
+
+// A program that has said all closes its half of the connection, which net/http takes for its
+// end: the call is cut then, and nobody must be told that it went well.
+func TestNothingIsMadeUp(t *testing.T) {
+	r := newRig(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for _, version := range []string{"1.0", "1.1"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.address, "http://"))
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "POST /v1/invoke HTTP/"+version+"\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Empty(t, string(answer), version)
+		require.NoError(t, conn.Close())
+	}
 }

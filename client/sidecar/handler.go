@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,11 +61,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ready(w, r)
 	default:
 		p := &paced{ResponseWriter: w, control: http.NewResponseController(w)}
-		defer p.disarm()
 		// Without it net/http takes the rest of a body away as soon as the answer begins,
 		// and an answer that comes early would break off.
 		_ = p.control.EnableFullDuplex() // fails for no HTTP/1 request
+		if r.Body != http.NoBody {
+			r = r.WithContext(r.Context()) // a copy: the server goes by the body that it made
+			p.body = &taken{ReadCloser: r.Body}
+			r.Body = p.body
+		}
 		h.proxy.ServeHTTP(p, r)
+		p.disarm() // not where it panics: the flush would say 200 where nothing was said
 	}
 }
 
@@ -115,7 +122,7 @@ func isOurs(name string) bool {
 	case "X-Onedoor-Jwt-Svid", "Forwarded", "X-Real-Ip", "Via", "Origin", "Referer", "Cookie", "Upgrade", "Connection", "Expect":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Forwarded-")
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Sec-Fetch-")
 }
 
 // fail answers for a call that brought no answer.
@@ -151,10 +158,36 @@ func recovered(h http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
+// taken is a request's body that says whether all of it was read.
+type taken struct {
+	io.ReadCloser
+	whole atomic.Bool
+}
+
+// Read reads the body.
+func (t *taken) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		t.whole.Store(true)
+	}
+	return n, err
+}
+
 // paced is a ResponseWriter whose program must keep reading.
 type paced struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	body    *taken // nil where there is none
+}
+
+// WriteHeader begins the answer. Where the request has not been read to its end, none
+// follows it: the transport may still read when the next one is served, which net/http
+// answers with a panic in the transport's goroutine, and that would be our end.
+func (p *paced) WriteHeader(code int) {
+	if code >= http.StatusOK && p.body != nil && !p.body.whole.Load() {
+		p.Header().Set("Connection", "close")
+	}
+	p.ResponseWriter.WriteHeader(code)
 }
 
 // Write writes p in time.

@@ -267,11 +267,13 @@ func TestATaskHasItsShare(t *testing.T) {
 func TestRunningCallsEndWithTheirTask(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"task":     func(w *world) { w.chain.EndTask("default", w.task.ID) },
+		"above":    func(w *world) { w.chain.EndTask("default", "the root") },
 		"workload": func(w *world) { w.chain.EndWorkload(spiffe("/sandbox/one")) },
 		"time":     func(*world) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			w.task.Above = []task.Ancestor{{TaskID: "the parent"}, {TaskID: "the root"}}
 			if name == "time" {
 				w.task.ExpiresAt = time.Now().Add(100 * time.Millisecond)
 			}

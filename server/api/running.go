@@ -53,10 +53,15 @@ func errEnded() error {
 	return fault.New(fault.TaskEnded, "the task ended while the call was running", nil)
 }
 
-// EndTask cuts the running calls of one task.
+// EndTask cuts the running calls of one task and of all below it.
 func (c *Chain) EndTask(workspace, taskID string) {
 	c.running.end(func(in *call) bool {
-		return in.caller.Task.Workspace == workspace && in.caller.Task.ID == taskID
+		for id := range in.caller.Task.Line() {
+			if id == taskID {
+				return in.caller.Task.Workspace == workspace
+			}
+		}
+		return false
 	})
 }
 

@@ -121,12 +121,19 @@ func (a *App) endTasks(workspace string, taskIDs []string) {
 	a.end(tasks)
 }
 
-// end forgets tasks, named by workspace and id, and cuts their calls.
+// end forgets tasks, named by workspace and id, with all below them, and cuts their calls.
 func (a *App) end(tasks map[[2]string]bool) {
 	if len(tasks) == 0 {
 		return
 	}
-	a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool { return tasks[[2]string{s.Task.Workspace, s.Task.ID}] })
+	a.sessions.Forget(func(_ authn.Digest, s *authn.Session) bool {
+		for id := range s.Task.Line() {
+			if tasks[[2]string{s.Task.Workspace, id}] {
+				return true
+			}
+		}
+		return false
+	})
 	// After they are forgotten: a call that is not running yet asks the store once more.
 	for t := range tasks {
 		a.chain.EndTask(t[0], t[1])

@@ -257,7 +257,7 @@ func (k *Keeper) check(slot connector.Slot, secret string) error {
 }
 
 func (k *Keeper) put(ctx context.Context, r Record, secret vault.Secret) (Record, error) {
-	r.ID, r.Version, r.CreatedAt = k.o.NewID(), 1, k.o.Now()
+	r.ID, r.Version = k.o.NewID(), 1
 	old, err := k.o.Store.Active(ctx, r.Workspace, r.Connector, r.Slot, r.UserID)
 	switch {
 	case err == nil:
@@ -268,6 +268,7 @@ func (k *Keeper) put(ctx context.Context, r Record, secret vault.Secret) (Record
 	if r.Sealed, err = k.o.Sealer.Seal(ctx, bindingOf(r), secret); err != nil {
 		return Record{}, fmt.Errorf("seal credential: %w", err)
 	}
+	r.CreatedAt = k.o.Now() // behind the KMS: it is as of when others are told
 	if err := k.o.Store.Put(ctx, r); err != nil {
 		if errors.Is(err, store.ErrConflict) {
 			return Record{}, err

@@ -221,13 +221,14 @@ func (r *renewal) ask(ctx context.Context, current Record, t tokens, until time.
 func (r *renewal) save(ctx context.Context, current Record, t tokens, token oauth.Token) (Record, error) {
 	next := nextTokens(t, token, r.k.o.Now())
 	record := current
-	record.Version, record.CreatedAt, record.CreatedBy = current.Version+1, r.k.o.Now(), r.k.o.BrokerID
+	record.Version, record.CreatedBy = current.Version+1, r.k.o.BrokerID
 	record.Dead, record.Reason, record.RetryAt = false, "", time.Time{}
 	var err error
 	if record.Sealed, err = r.k.o.Sealer.Seal(ctx, bindingOf(record), next.seal()); err != nil {
 		return Record{}, fault.New(fault.Internal, "internal error", err)
 	}
 	for pause := pollEvery; ; pause = min(2*pause, shortestPause) {
+		record.CreatedAt = r.k.o.Now() // as of when others are told: they do not read far back
 		err = r.k.o.Store.Renew(ctx, r.lease, record)
 		if err == nil || errors.Is(err, store.ErrConflict) || ctx.Err() != nil {
 			break

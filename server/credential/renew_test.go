@@ -15,6 +15,7 @@ import (
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/credential"
 	"github.com/onedoor/onedoor/server/fault"
+	"github.com/onedoor/onedoor/server/store"
 	"github.com/onedoor/onedoor/tests/testenv"
 )
 
@@ -366,4 +367,24 @@ func TestAPanicEndsNoBroker(t *testing.T) {
 	_, err = s.Attach(t.Context(), s.intent(t, workspace), nil, bound(t, s.connector), records)
 	require.True(t, fault.Is(err, fault.Internal), "%v", err)
 	require.Equal(t, []audit.Result{audit.Unknown}, s.ends(t, "credential.token"), "its intent does not stay open")
+}
+
+// TestARenewalStoredLateIsHeardOf: a change that bears the time of a first try, long before
+// its commit, lies behind where other brokers read their feed.
+func TestARenewalStoredLateIsHeardOf(t *testing.T) {
+	a := newAccount(t, time.Hour)
+	a.at(2 * time.Hour)
+	before := a.now()
+	a.edited.renew = func() error {
+		if a.now().Sub(before) < time.Minute { // the store cannot be written for a while
+			a.at(2*time.Hour + time.Minute)
+			return store.ErrUnavailable
+		}
+		return nil
+	}
+	_, err := a.token(t, a.Keeper)
+	require.NoError(t, err)
+	changes, err := a.store.Feed().Changes(t.Context(), before.Add(30*time.Second))
+	require.NoError(t, err)
+	require.Len(t, changes, 1, "told as of when the first try was made")
 }

@@ -9,7 +9,9 @@
 //	Poller ──▶ On(changes, started) ──▶ Forget(what changed) ──▶ Renew(started)
 //
 // So a change is heeded within one window even when the poller stands still: the
-// leases run out and every Get reads the store again.
+// leases run out and every Get reads the store again. And no poll carries an entry on for
+// longer than a minute after its own read: a change that bears a time from before its
+// transaction can show later than any poll reaches back.
 package lease
 
 import (
@@ -19,6 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 )
+
+// Longest is how long an entry is served without being read again, whatever the polls say: the
+// change that would have ended it may have shown later than they reach back.
+const Longest = time.Minute
 
 // maxShards bounds how far the locks are split. It stays a power of two.
 const maxShards = 32
@@ -147,8 +153,13 @@ func (c *Cache[K, V]) trusted(started time.Time, t *terms) bool {
 	if !started.After(t.floor) {
 		return false
 	}
-	if t.renewed.After(started) {
-		started = t.renewed
+	until := started.Add(c.window)
+	if renewed := t.renewed.Add(c.window); renewed.After(until) {
+		until = renewed
 	}
-	return c.now().Before(started.Add(c.window))
+	// What is good for longer by itself never changes, and stays as it is.
+	if most := started.Add(max(c.window, Longest)); until.After(most) {
+		until = most
+	}
+	return c.now().Before(until)
 }

@@ -191,3 +191,34 @@ func TestPollerOutlivesAPollThatHangs(t *testing.T) {
 		require.NotZero(t, p.count())
 	})
 }
+
+// A change bears a time from before its transaction, and shows only once that is committed: a
+// commit that waits for a standby, or a broker with another time, makes it older than polls
+// reach back.
+func TestAChangeThatShowsTooLateIsHeededAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, src := &feed{}, &source{value: 1}
+		c := newCache(10)
+		forget := func(changes []store.Change, started time.Time) {
+			for _, one := range changes {
+				c.Forget(func(key string, _ int) bool { return key == one.ID })
+			}
+			c.Renew(started)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go (&lease.Poller{Feed: f, Now: time.Now, StoreNow: storeNow, On: forget}).Run(ctx)
+		asked := func() int { pause(window / 2); return get(t, c, "k", src.load) }
+		for range 100 { // polls carry on what is remembered
+			require.Equal(t, 1, asked())
+		}
+		src.value = 2
+		f.add("k", 20*time.Second)
+		began, heeded := time.Now(), false
+		for !heeded && time.Since(began) < time.Hour {
+			heeded = asked() == 2
+		}
+		require.True(t, heeded, "what was revoked is believed for ever")
+		require.LessOrEqual(t, time.Since(began), lease.Longest+window)
+	})
+}

@@ -3,6 +3,7 @@
 package task
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -67,6 +68,21 @@ type Task struct {
 type Ancestor struct {
 	TaskID string `json:"task"`
 	Agent  string `json:"agent"`
+}
+
+// Line gives the ids of the task and of all above it in its tree: whichever of them ends, it
+// ends with it.
+func (t *Task) Line() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(t.ID) {
+			return
+		}
+		for _, a := range t.Above {
+			if !yield(a.TaskID) {
+				return
+			}
+		}
+	}
 }
 
 // Live reports whether the key of t works at the time now.

@@ -40,6 +40,11 @@ func TestAttack01_Sidecar(t *testing.T) {
 		answer := side.REST(t, mine.Key).Do(t, http.MethodPost, "/v1/invoke", call, header...)
 		require.Equal(t, http.StatusForbidden, answer.Status)
 	}
+	// One that is let in is judged here alone: the broker, which sees no Origin any more, would
+	// take what else browsers say for that of any page.
+	page := side.REST(t, mine.Key).Do(t, http.MethodPost, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`,
+		"Origin", "http://localhost:6274", "Sec-Fetch-Site", "cross-site")
+	require.Equal(t, http.StatusOK, page.Status, page.Body)
 	spoofed := side.REST(t, "").Do(t, http.MethodPost, "/v1/invoke", call,
 		"X-Forwarded-Client-Cert", "URI="+b.SPIFFEID(testenv.Sandbox), "X-Onedoor-Jwt-Svid", "x", "X-Onedoor-Task-Key", mine.Key, "Cookie", "authorization=Bearer "+mine.Key)
 	require.Equal(t, http.StatusUnauthorized, spoofed.Status)

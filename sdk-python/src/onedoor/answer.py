@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from onedoor._charset import decoded
 from onedoor.v1 import broker_pb2, task_pb2
 
 
@@ -46,11 +47,7 @@ class Answer(Head):
         does not decode is replaced; a charset that cannot be used counts as none."""
         header = Message()
         header["content-type"] = self.content_type or "text/plain"
-        charset = header.get_content_charset() or "utf-8"
-        try:
-            return self.body.decode(charset, "replace")
-        except (LookupError, ValueError):
-            return self.body.decode("utf-8", "replace")
+        return decoded(self.body, header.get_content_charset())
 
     def json(self) -> Any:
         """The body, parsed as JSON; ValueError where it is none."""

@@ -191,6 +191,7 @@ def test_arguments_go_as_they_came(arguments: str, sent: dict[str, Any]) -> None
         (Answer(200, "application/problem+json; charset=utf-8", b"{}"), "{}", False),
         (Answer(200, "text/plain; charset=iso-8859-1", b"\xe9"), "é", False),
         (Answer(200, "text/plain; charset=made-up", "é".encode()), "é", False),
+        (Answer(200, "text/plain; charset=punycode", b"Mnchen-3ya"), "Mnchen-3ya", False),
         (Answer(200, "text/plain", b"\xff"), "\ufffd", False),
         (Answer(200, "text/plain", b"0123456789"), "0123456789", False),
         (

@@ -106,7 +106,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 	whole := []string{"listKeys", "schemaVersion", "findOpenHeads", "credentialsWithout"}
 	// Steps over what a statement made itself, a page of tasks, sums or a tree of ids, and
 	// over an index that holds open chains alone.
-	own := []string{"listTasks: SCAN t", "listTree: SCAN t", "endTasks: SCAN p", "endTasks: SCAN tree", "findTree: SCAN p", "findTree: SCAN tree",
+	own := []string{"listTasks: SCAN t", "listTree: SCAN t", "endTasks: SCAN p", "endTasks: SCAN tree", "findTree: SCAN p", "findTree: SCAN tree", "findEndedAbove: SCAN a", "findEndedAbove: SCAN above",
 		"reserveCounter: SCAN a", "reserveCounter: SCAN c", "settleCounter: SCAN a", "readCounter: SCAN a", "findDeadChains: SCAN c USING INDEX audit_chains_open", "sumUsage: SCAN s", "sumUsage: SCAN p", "sumUsage: SCAN tree"}
 	db := schema(t)
 	for name, s := range statements(t) {

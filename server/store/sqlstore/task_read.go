@@ -65,8 +65,19 @@ const taskPage = ` AND (created_us, id) < ($2, $3)
 ) t` + taskJoins + `
 ORDER BY t.created_us DESC, t.id DESC, g.ordinal`
 
+// Those above a task in its tree that have ended, the nearest first. A tree ends from its top
+// down, in more than one transaction: what lies below may never be written, where the broker
+// that ends it dies meanwhile.
+const findEndedAbove = `
+WITH RECURSIVE above (id, parent_id, state, steps) AS (
+    SELECT id, parent_id, state, 0 FROM tasks WHERE workspace_id = $1 AND id = $2
+    UNION ALL
+    SELECT p.id, p.parent_id, p.state, a.steps + 1 FROM above a JOIN tasks p ON p.workspace_id = $1 AND p.id = a.parent_id
+)
+SELECT state FROM above WHERE state <> 'ACTIVE' ORDER BY steps LIMIT 1`
+
 // TaskByKey finds the task whose key has one of the digests, in whatever state it
-// is; store.ErrNotFound.
+// is, or in that of one above it which has ended; store.ErrNotFound.
 func (s Tasks) TaskByKey(ctx context.Context, digests [][]byte) (authn.Found, error) {
 	for len(digests) > 0 {
 		n := min(len(digests), digestsPerRead)
@@ -97,7 +108,17 @@ func (s Tasks) taskByKey(ctx context.Context, digests [][]byte) (*authn.Found, e
 	case len(tasks.list) == 0:
 		return nil, nil
 	}
-	return &authn.Found{Task: tasks.list[0].Task, Grants: tasks.list[0].Grants, KeyDigest: bytes.Clone(digest)}, nil
+	found := &authn.Found{Task: tasks.list[0].Task, Grants: tasks.list[0].Grants, KeyDigest: bytes.Clone(digest)}
+	return found, s.endWithAbove(ctx, &found.Task)
+}
+
+// endWithAbove gives a live task the state of one above it that has ended.
+func (s Tasks) endWithAbove(ctx context.Context, k *task.Task) error {
+	if k.ParentID == "" || k.State != task.Active {
+		return nil
+	}
+	return s.db.query(ctx, "find what has ended above a task", func() {}, func(scan scanner) error { return scan((*string)(&k.State)) },
+		findEndedAbove, k.Workspace, k.ParentID)
 }
 
 func deref(f *authn.Found) authn.Found {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from email.message import Message
 
+from onedoor._charset import decoded
+
 from ._calls import Told
 from ._protocols import AnswerLike
 
@@ -53,11 +55,7 @@ def _body(answer: AnswerLike) -> str | None:
         return None if "\0" in text else text
     if not (kind.startswith("text/") or kind in _TEXTUAL or kind.endswith(("+json", "+xml", "+yaml"))):
         return None
-    charset = header.get_content_charset("utf-8")
-    try:
-        return answer.body.decode(charset, "replace")
-    except (LookupError, ValueError):
-        return answer.body.decode("utf-8", "replace")
+    return decoded(answer.body, header.get_content_charset())
 
 
 def reason_of(error: Exception) -> str | None:
