@@ -3,14 +3,15 @@
 //
 //	program ──▶ http://127.0.0.1:PORT or a unix socket
 //	            │  guard      loopback names only, no foreign web page
-//	            │  Handler    /v1/, /c/ and /mcp, the path byte for byte
+//	            │  handler    what a task may ask of /v1/, /c/ and /mcp, byte for byte
 //	            │  courier    one connection a generation of the SVID
 //	            ▼
 //	            the broker's REST listener: mutual TLS 1.3, HTTP/2, one SPIFFE ID
 //
 // A sidecar holds the SVID and nothing else. The task key comes from the program, in its
 // headers, and goes through; whoever sends none gets what the broker gives to callers
-// without a key. So a sidecar adds no authority to what its sandbox has.
+// without a key. What takes an SVID alone, the broker's administration, is not forwarded.
+// So a sidecar adds no authority to what its sandbox has.
 //
 // Of a request that fails it says whether it can have been sent. What the broker has
 // provably not begun is 503, or tried again where the body can be; what it may have

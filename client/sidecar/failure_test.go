@@ -96,7 +96,7 @@ func TestLostAnswers(t *testing.T) {
 		"a message of MCP":      {http.MethodPost, "/mcp", 502, "OUTCOME_UNKNOWN"},
 		"a provider's own GET":  {http.MethodGet, "/c/openai/v1/models", 502, "OUTCOME_UNKNOWN"},
 		"a read of the API":     {http.MethodGet, "/v1/tools", 503, "BROKER_UNAVAILABLE"},
-		"a delete with no body": {http.MethodDelete, "/v1/connectors/crm", 502, "OUTCOME_UNKNOWN"},
+		"a delete with no body": {http.MethodDelete, "/c/crm/contacts/1", 502, "OUTCOME_UNKNOWN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := requests.Load()

@@ -10,6 +10,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "github.com/onedoor/onedoor/proto/onedoor/v1" // whose services are looked up
 )
 
 // seen answers with what the broker saw of a request.
@@ -21,7 +27,7 @@ func seen(w http.ResponseWriter, r *http.Request) {
 func TestThePathGoesByteForByte(t *testing.T) {
 	r := newRig(t, seen)
 	for _, target := range []string{
-		"/v1/tools", "/v1/tools?", "/v1/tools?a=1;b=%zz&&c", "/v1/a%2Fb", "/v1/%61", "/v1/../x", "/v1/./x", "/v1//x//", "/v1/a%2e%2e/b",
+		"/v1/tools", "/v1/tools?", "/v1/tools?a=1;b=%zz&&c", "/c/m/a%2Fb", "/c/m/%61", "/c/m/../x", "/c/m/./x", "/c/m//x//", "/c/m/a%2e%2e/b",
 		"/c/openai/v1/chat/completions", "/c/gemini/v1beta/models/m:generateContent?alt=sse", "/c/x/..%2f..%2fv1", "/c/x/%C3%A9/%ff", "/c//",
 		"/c/x/a#b", "/c/x/'()*!$&,;=:@~", "/mcp", "/mcp?x=1", "/mcp/", "/v1/tools?url=http://x/y?z",
 	} {
@@ -38,6 +44,7 @@ func TestNothingElseIsForwarded(t *testing.T) {
 	for _, target := range []string{
 		"/", "/v1", "/c", "/mcpx", "/V1/tools", "/%761/tools", "//v1/tools", "/./v1/tools", "/x/../v1/tools", "/metrics", "/openapi.json",
 		"http://localhost/v1/tools", "http://elsewhere.example/v1/tools", "*", "/healthz/x",
+		"/v1/", "/v1/tools/", "/v1//tools", "/v1/%74ools", "/v1/tools%3Fx", "/v1/task/../tasks", "/v1/nothing",
 	} {
 		t.Run(target, func(t *testing.T) {
 			method := "GET "
@@ -54,6 +61,50 @@ func TestNothingElseIsForwarded(t *testing.T) {
 			require.Equal(t, "PATH_UNKNOWN", all[0].reason(t))
 		})
 	}
+}
+
+// What a task may ask is forwarded, and nothing by which a broker is administered: that takes
+// an SVID alone, and the sidecar's may be an operator's.
+func TestOnlyWhatATaskMayAsk(t *testing.T) {
+	r := newRig(t, seen)
+	broker, others := 0, 0
+	protoregistry.GlobalFiles.RangeFilesByPackage("onedoor.v1", func(file protoreflect.FileDescriptor) bool {
+		for _, m := range methods(file) {
+			rule, _ := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+			if rule == nil {
+				continue // over gRPC alone
+			}
+			method, path := http.MethodGet, rule.GetGet()
+			if rule.GetPost() != "" {
+				method, path = http.MethodPost, rule.GetPost()
+			} else if rule.GetDelete() != "" {
+				method, path = http.MethodDelete, rule.GetDelete()
+			}
+			require.NotEmpty(t, path, m.FullName())
+			answer := r.do(t, method, strings.NewReplacer("{", "", "}", "").Replace(path), http.NoBody)
+			if m.Parent().Name() == "Broker" {
+				broker++
+				require.Equal(t, http.StatusOK, answer.StatusCode, path)
+			} else {
+				others++
+				require.Equal(t, http.StatusNotFound, answer.StatusCode, path)
+			}
+		}
+		return true
+	})
+	require.Greater(t, broker, 5)
+	require.Greater(t, others, 10)
+}
+
+func methods(file protoreflect.FileDescriptor) []protoreflect.MethodDescriptor {
+	var all []protoreflect.MethodDescriptor
+	for i := range file.Services().Len() {
+		of := file.Services().Get(i).Methods()
+		for j := range of.Len() {
+			all = append(all, of.Get(j))
+		}
+	}
+	return all
 }
 
 // In HTTP/2 CONNECT goes without its path, so the broker would see a request for itself.
@@ -103,13 +154,13 @@ func TestAnswersStream(t *testing.T) {
 		_, _ = io.WriteString(w, "data: 1\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-more
-		if r.RequestURI == "/v1/cut" {
+		if r.RequestURI == "/c/m/cut" {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.WriteString(w, "data: 2\n\n")
 		w.Header().Set("X-End", "whole")
 	})
-	for path, whole := range map[string]bool{"/c/m/stream": true, "/v1/cut": false} {
+	for path, whole := range map[string]bool{"/c/m/stream": true, "/c/m/cut": false} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.address+path, strings.NewReader("{}"))
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(request)
@@ -154,19 +205,19 @@ func TestRequestsStream(t *testing.T) {
 // Requests that two readers could take apart differently reach the broker as one, or not
 // at all, and none is read behind them.
 func TestSmuggling(t *testing.T) {
-	const inner = "GET /v1/inner HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+	const inner = "GET /c/m/inner HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 	for name, text := range map[string]string{
-		"both lengths":           "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
-		"two lengths":            "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n" + inner,
-		"a length with a sign":   "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: +0\r\n\r\n" + inner,
-		"chunked twice":          "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + inner,
-		"another coding":         "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + inner,
-		"a space before a colon": "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + inner,
-		"a folded header":        "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nX: a\r\n Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + inner,
-		"HTTP/1.0":               "POST /v1/a HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n" + inner,
-		"two hosts":              "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n" + inner,
-		"a bare CR":              "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nX: a\rTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n" + inner,
-		"a NUL":                  "POST /v1/a HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n" + inner,
+		"both lengths":           "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+		"two lengths":            "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n" + inner,
+		"a length with a sign":   "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: +0\r\n\r\n" + inner,
+		"chunked twice":          "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + inner,
+		"another coding":         "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + inner,
+		"a space before a colon": "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + inner,
+		"a folded header":        "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nX: a\r\n Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + inner,
+		"HTTP/1.0":               "POST /v1/invoke HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n" + inner,
+		"two hosts":              "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n" + inner,
+		"a bare CR":              "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nX: a\rTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n" + inner,
+		"a NUL":                  "POST /v1/invoke HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n" + inner,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch target {
 	case "":
-		(&answer{status: http.StatusNotFound, reason: reasonPath, message: "a sidecar forwards /v1/…, /c/CONNECTOR/… and /mcp, and nothing else"}).write(w)
+		(&answer{status: http.StatusNotFound, reason: reasonPath, message: "a sidecar forwards what a task may call (" + strings.Join(operations, ", ") + ", /c/CONNECTOR/…, /mcp), and nothing else"}).write(w)
 	case "/healthz":
 		_, _ = io.WriteString(w, "ok\n")
 	case "/readyz":
@@ -74,6 +75,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// operations are what a task may ask of the REST API: all of the service Broker. What
+// administers a broker takes an SVID alone and no key. A sidecar has one, and would lend it to
+// whoever reaches it.
+var operations = []string{
+	"/v1/invoke", "/v1/invoke:stream", "/v1/tools", "/v1/explain", "/v1/task", "/v1/task:delegate", "/v1/task:end",
+}
+
 // space says to which of our paths a request's target belongs, as it stands on the wire;
 // empty where to none.
 func space(target string) string {
@@ -83,7 +91,7 @@ func space(target string) string {
 		return path
 	case strings.HasPrefix(path, "/mcp/"):
 		return "/mcp"
-	case strings.HasPrefix(path, "/v1/"):
+	case slices.Contains(operations, path):
 		return "/v1/"
 	case strings.HasPrefix(path, "/c/"):
 		return "/c/"

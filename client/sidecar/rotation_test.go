@@ -30,14 +30,14 @@ func TestRotation(t *testing.T) {
 	more := make(chan struct{})
 	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s\n", r.RemoteAddr, r.TLS.PeerCertificates[0].SerialNumber)
-		if r.RequestURI == "/v1/stream" {
+		if r.RequestURI == "/v1/invoke:stream" {
 			_ = http.NewResponseController(w).Flush()
 			<-more
 			_, _ = io.WriteString(w, "end")
 		}
 	})
 	who := func() string { return r.do(t, http.MethodPost, "/v1/invoke", strings.NewReader("{}")).text }
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.address+"/v1/stream", http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.address+"/v1/invoke:stream", http.NoBody)
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)

@@ -30,10 +30,14 @@ func TestAttack01_Sidecar(t *testing.T) {
 		answer := side.REST(t, "").Do(t, http.MethodGet, path, "")
 		require.Equal(t, http.StatusUnauthorized, answer.Status, path)
 	}
-	// What belongs to other roles, over the sandbox's SVID.
-	for _, path := range []string{"/v1/connectors", "/v1/credentials", "/v1/audit", "/v1/keys", "/v1/tasks"} {
-		answer := side.REST(t, mine.Key).Do(t, http.MethodGet, path, "")
-		require.NotEqual(t, http.StatusOK, answer.Status, path)
+	// What belongs to other roles takes an SVID alone: no sidecar forwards it, not even theirs.
+	theirs := b.Sidecar(t, testenv.Operator)
+	for _, path := range []string{"/v1/connectors", "/v1/credentials", "/v1/audit", "/v1/keys", "/v1/tasks", "/v1/usage"} {
+		for name, rest := range map[string]*testenv.REST{"the sandbox": side.REST(t, mine.Key), "the operator": theirs.REST(t, "")} {
+			answer := rest.Do(t, http.MethodGet, path, "")
+			require.Equal(t, http.StatusNotFound, answer.Status, "%s as %s", path, name)
+			require.Equal(t, "PATH_UNKNOWN", answer.Reason(t))
+		}
 	}
 	// A web page whose name was made to point here.
 	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}} {

@@ -204,10 +204,10 @@ func slowly(t *testing.T, address string, pace int) string {
 // the connection for longer than one of them alone might take.
 func TestLimitsBearASlowLink(t *testing.T) {
 	t.Parallel()
-	b, _ := trapped(t, func(c *config.Config) { c.Limits.SendTimeout = config.Duration(time.Second) })
+	b, _ := trapped(t, func(c *config.Config) { c.Limits.SendTimeout = config.Duration(4 * time.Second) })
 	task := b.Mint(t, nil, "things: things.get READ thing:*")
 	slow := *b
-	slow.Addr = slowly(t, b.Addr, 256<<10)
+	slow.Addr = slowly(t, b.Addr, 128<<10) // ten seconds for all
 	c := slow.Client(t, testenv.Sandbox, task.Key)
 	var all sync.WaitGroup
 	for range 10 {

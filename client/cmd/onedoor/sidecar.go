@@ -18,10 +18,10 @@ type sidecarCmd struct {
 }
 
 func (sidecarCmd) Help() string {
-	return `Serves /v1/…, /c/CONNECTOR/… and /mcp of the broker in clear text, on loopback or a unix socket alone, to
-programs in this sandbox that speak neither SPIFFE nor mutual TLS. It holds the SVID and follows its rotation.
-It holds no task key and adds none: programs send ONEDOOR_TASK_KEY themselves, as Authorization: Bearer, or
-where their SDK puts the provider's key. Listens at once, and answers 503 until there is an identity.
+	return `Serves what a task may call of the broker (of /v1/, /c/CONNECTOR/…, /mcp) in clear text, on loopback or a unix
+socket alone, to programs in this sandbox that speak neither SPIFFE nor mutual TLS. It holds the SVID and follows
+its rotation. It holds no task key and adds none: programs send ONEDOOR_TASK_KEY themselves, as Authorization:
+Bearer, or where their SDK puts the provider's key. Listens at once, and answers 503 until there is an identity.
 /healthz says that it runs, /readyz that a call would reach the broker.
 
 Needs ONEDOOR_REST_URL, ONEDOOR_BROKER_ID and SPIFFE_ENDPOINT_SOCKET. Prints where it listens and "ready", and
