@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,10 +20,10 @@ import (
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/connector"
 	"github.com/onedoor/onedoor/server/egress"
-	"github.com/onedoor/onedoor/server/store/sqlstore"
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/vault"
 	"github.com/onedoor/onedoor/server/vault/vaulttest"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const issuer = "https://broker.example"
@@ -40,10 +39,7 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "onedoor.db"), sqlstore.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Migrate(t.Context()))
+	s := testenv.SQLite(t, "")
 	master, err := subtle.NewAESGCM(make([]byte, 32))
 	require.NoError(t, err)
 	now := func() time.Time { return noon }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/vault"
 	"github.com/onedoor/onedoor/server/vault/vaulttest"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const workspace = "default"
@@ -134,20 +134,22 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	return benchOn(t, sqliteURL(t))
+	return benchOn(t, sqlite(t))
 }
 
-func sqliteURL(t testing.TB) string {
-	t.Helper()
-	return "sqlite:" + filepath.Join(t.TempDir(), "onedoor.db")
-}
+func sqlite(t testing.TB) *sqlstore.Store { return testenv.SQLite(t, "") }
 
-func benchOn(t testing.TB, url string) *bench {
+func postgres(t testing.TB) *sqlstore.Store {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), url, sqlstore.Options{})
+	s, err := sqlstore.Open(t.Context(), testenv.Postgres(t), sqlstore.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	require.NoError(t, s.Migrate(t.Context()))
+	return s
+}
+
+func benchOn(t testing.TB, s *sqlstore.Store) *bench {
+	t.Helper()
 	master, err := subtle.NewAESGCM(make([]byte, 32))
 	require.NoError(t, err)
 	c := &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}

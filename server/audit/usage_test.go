@@ -13,7 +13,7 @@ import (
 	"github.com/onedoor/onedoor/server/audit"
 	"github.com/onedoor/onedoor/server/fault"
 	"github.com/onedoor/onedoor/server/grant"
-	"github.com/onedoor/onedoor/tests/testenv"
+	"github.com/onedoor/onedoor/server/store/sqlstore"
 )
 
 // metered is a call that may use 100 tokens and 50 millionths of a dollar.
@@ -225,9 +225,9 @@ func TestLedgerRowsAreWrittenWithTheirOutcome(t *testing.T) {
 // 100 calls at once on a small budget: those that are let through fit into it with all
 // that they may use, so that it cannot be overspent by what was bounded.
 func TestParallelCallsDoNotOverspend(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": sqliteURL, "PostgreSQL": testenv.Postgres} {
+	for name, store := range map[string]func(testing.TB) *sqlstore.Store{"SQLite": sqlite, "PostgreSQL": postgres} {
 		t.Run(name, func(t *testing.T) {
-			b := benchOn(t, url(t))
+			b := benchOn(t, store(t))
 			c := metered(callOf(b.task(t, grant.Limits{Tokens: 750, MicroUSD: 1000})))
 			var wg sync.WaitGroup
 			var let, spent atomic.Int64

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +40,7 @@ import (
 	"github.com/onedoor/onedoor/server/upstream"
 	"github.com/onedoor/onedoor/server/vault"
 	"github.com/onedoor/onedoor/server/vault/vaulttest"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const (
@@ -163,10 +163,7 @@ func newBench(t *testing.T) *bench {
 	b.upstream.StartTLS()
 	t.Cleanup(b.upstream.Close)
 
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "onedoor.db"), sqlstore.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Migrate(t.Context()))
+	s := testenv.SQLite(t, "")
 	b.store = s
 	keys := b.openTrail(t)
 	b.connectors = connector.NewRegistry(s.Connectors(), time.Minute, time.Now)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -123,10 +122,7 @@ func newWorld(t *testing.T) *world {
 	w.proof.status = http.StatusOK
 	w.issuer.Tokens = w.proof.ServeHTTP
 	w.folder = t.TempDir()
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(w.folder, "onedoor.db"), sqlstore.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Migrate(t.Context()))
+	s := testenv.SQLite(t, w.folder)
 	w.store = s
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	master, err := subtle.NewAESGCM(make([]byte, 32))

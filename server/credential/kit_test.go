@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +31,7 @@ import (
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/vault"
 	"github.com/onedoor/onedoor/server/vault/vaulttest"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const (
@@ -171,10 +171,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "onedoor.db"), sqlstore.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Migrate(t.Context()))
+	s := testenv.SQLite(t, "")
 	master, err := subtle.NewAESGCM(make([]byte, 32))
 	require.NoError(t, err)
 	b := &bench{store: s, edited: &edited{Store: s.Credentials()}, door: egress.New(egress.Options{Resolver: loopback{}})}

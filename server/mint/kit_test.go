@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/onedoor/onedoor/server/store/sqlstore"
 	"github.com/onedoor/onedoor/server/task"
 	"github.com/onedoor/onedoor/server/vault"
+	"github.com/onedoor/onedoor/tests/testenv"
 )
 
 const workspace = "default"
@@ -109,10 +109,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "onedoor.db"), sqlstore.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	require.NoError(t, s.Migrate(t.Context()))
+	s := testenv.SQLite(t, "")
 	b := &bench{
 		store: s, watched: &watched{Store: s.Tasks()}, pepper: &pepper{}, idTokens: idTokens{}, now: noon,
 		connectors: connector.NewRegistry(s.Connectors(), time.Minute, time.Now),
