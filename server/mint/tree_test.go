@@ -25,7 +25,7 @@ func TestNothingOutlivesWhatIsAbove(t *testing.T) {
 		root, err := b.Create(t.Context(), orchestrator(), r)
 		require.NoError(t, err)
 		tree, ended := []*mint.Created{root}, map[string]bool{}
-		for range rapid.IntRange(6, 20).Draw(t, "steps") {
+		for range rapid.IntRange(5, 12).Draw(t, "steps") {
 			at := rapid.SampledFrom(tree).Draw(t, "at")
 			switch rapid.SampledFrom([]string{"delegate", "delegate", "delegate", "revoke", "end", "end", "wait"}).Draw(t, "step") {
 			case "delegate":
