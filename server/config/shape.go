@@ -69,6 +69,11 @@ func (s *shape) value(n *yaml.Node, of reflect.Type, path string) {
 		for i, item := range n.Content {
 			s.value(item, of.Elem(), fmt.Sprintf("%s[%d]", path, i))
 		}
+	case of.Kind() == reflect.Int || of.Kind() == reflect.Int64:
+		// The library would make 0 of 0.5, and 0 often means that the default counts.
+		if n.ShortTag() == "!!float" || n.Decode(reflect.New(of).Interface()) != nil {
+			s.fail(n, path, "want %s, not %s", wanted(of), yamlnode.Describe(n))
+		}
 	case n.Decode(reflect.New(of).Interface()) != nil:
 		s.fail(n, path, "want %s, not %s", wanted(of), yamlnode.Describe(n))
 	}

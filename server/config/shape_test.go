@@ -36,6 +36,8 @@ func TestWrongTypes(t *testing.T) {
 		"an alias that holds itself":    {"store: {url_file: /run/secrets/store-url}", "store: &s {<<: *s}", "contains itself"},
 		"no mapping at all":             {good, "hunter2", "line 1: want fields and their values, not text"},
 		"a number too large":            {"workspaces:", "limits: {waiting: 99999999999999999999}\nworkspaces:", "line 12: limits.waiting: want a whole number, not the number 99999999999999999999"},
+		"half a number":                 {"workspaces:", "limits: {waiting: 0.5}\nworkspaces:", "line 12: limits.waiting: want a whole number, not the number 0.5"},
+		"a whole number as a fraction":  {"workspaces:", "limits: {delegation: {tree: 1.0}}\nworkspaces:", "line 12: limits.delegation.tree: want a whole number, not the number 1.0"},
 		"an address where an IP stands": {"workspaces:", "egress: {resolver: [[a]]}\nworkspaces:", "line 12: egress.resolver[0]: want one value, not a list"},
 	} {
 		t.Run(name, func(t *testing.T) {
