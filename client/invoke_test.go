@@ -152,7 +152,7 @@ func TestRetriesAreBounded(t *testing.T) {
 	t.Run("by the context", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, &brokertest.Broker{Answer: always(nil, brokertest.Refusal(codes.ResourceExhausted, "RATE_LIMITED", "slow", 8*time.Second))})
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
 		_, err := r.client.Task(ctx)
 		require.ErrorIs(t, err, client.RateLimited, "the reason, not the deadline")
