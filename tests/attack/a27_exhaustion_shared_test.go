@@ -184,15 +184,15 @@ func slowly(t *testing.T, address string, pace int) string {
 				_ = near.Close()
 				return
 			}
-			_ = far.(*net.TCPConn).SetReadBuffer(16 << 10) // what the kernel holds is not on the way
+			_ = far.(*net.TCPConn).SetReadBuffer(128 << 10) // what the kernel holds is not on the way
 			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
 			go func() {
 				defer func() { _ = near.Close() }()
-				for {
+				for next := time.Now(); ; time.Sleep(time.Until(next)) { // the link itself
 					if _, err := io.CopyN(near, far, int64(pace/100)); err != nil {
 						return
 					}
-					time.Sleep(10 * time.Millisecond) // the link itself
+					next = next.Add(10 * time.Millisecond)
 				}
 			}()
 		}
@@ -204,13 +204,13 @@ func slowly(t *testing.T, address string, pace int) string {
 // the connection for longer than one of them alone might take.
 func TestLimitsBearASlowLink(t *testing.T) {
 	t.Parallel()
-	b, _ := trapped(t, func(c *config.Config) { c.Limits.SendTimeout = config.Duration(4 * time.Second) })
+	b, _ := trapped(t, func(c *config.Config) { c.Limits.SendTimeout = config.Duration(time.Second) })
 	task := b.Mint(t, nil, "things: things.get READ thing:*")
 	slow := *b
-	slow.Addr = slowly(t, b.Addr, 128<<10) // ten seconds for all
+	slow.Addr = slowly(t, b.Addr, 1<<20) // four seconds for all, of which each alone may take two
 	c := slow.Client(t, testenv.Sandbox, task.Key)
 	var all sync.WaitGroup
-	for range 10 {
+	for range 32 {
 		all.Go(func() {
 			answer, err := c.Broker().Invoke(t.Context(), &onedoorv1.InvokeRequest{Connector: "things", Tool: "things.get", ArgumentsJson: []byte(`{"id":"large"}`)})
 			if assert.NoError(t, err) {
